@@ -1,0 +1,35 @@
+"""Headscarp: from a box on the map to landslide maps that people can act on.
+
+The verbs are plain functions; each is imported only when it is first used, so that
+`import headscarp` stays instant and needs no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_VERBS = {
+    "build": "headscarp.assemble.build",
+    "fit": "headscarp.train.fit",
+    "predict": "headscarp.predict.raster",
+    "evaluate": "headscarp.evaluate.evaluate",
+    "open_stack": "headscarp.core.stack",
+    "open_bundle": "headscarp.core.bundle",
+}
+
+__all__ = ["__version__", "build", "evaluate", "fit", "open_bundle", "open_stack", "predict"]
+
+if TYPE_CHECKING:
+    from headscarp.assemble.build import build
+    from headscarp.core.bundle import open_bundle
+    from headscarp.core.stack import open_stack
+    from headscarp.evaluate.evaluate import evaluate
+    from headscarp.predict.raster import predict
+    from headscarp.train.fit import fit
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _VERBS:
+        raise AttributeError(f"module 'headscarp' has no attribute {name!r}")
+    return getattr(import_module(_VERBS[name]), name)
