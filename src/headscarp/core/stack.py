@@ -1,0 +1,203 @@
+"""The stack: an xarray Dataset under a contract, and how it stands on disk.
+
+A stack has bands over (y, x), with `sample` (places or chips that share no grid) and `time` (frames) in front where
+there are any. Every band's attributes hold kind, units, source and, for categories, classes. On disk it is Zarr with
+chunks of 256. Refuses anything else: `check_stack` says what is wrong. One-hot planes are never stored.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+import zarr
+
+from headscarp.core.artefact import clear_os_errors
+from headscarp.core.band import MAX_CLASSES, UNLABELLED, Band
+from headscarp.core.errors import StackError
+from headscarp.core.grid import Grid, check_grid, grid_from_json, grid_to_json
+from headscarp.core.tile import Window, windows
+
+CHUNK = 256
+LABEL = "landslide"
+VALID = "valid"
+FORMAT = 1
+
+_DIMENSIONS = ("sample", "time", "y", "x")
+_FILL = {"continuous": np.nan, "direction": np.nan, "categorical": 0, "label": UNLABELLED, "mask": 0}
+
+
+def open_stack(path: str | Path) -> xr.Dataset:
+    """A stack from disk, checked, read lazily: pixels come when they are indexed.
+
+    Raises StackError when the folder is not a stack, is corrupt, or breaks the contract.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise StackError(f"there is no stack at {path}; make one with: headscarp build RECIPE.toml --out {path}")
+    try:
+        stack = xr.open_zarr(path, chunks=None, consolidated=False, mask_and_scale=False)
+    except Exception as error:
+        raise StackError(f"{path} cannot be read as a stack ({error}); build it again") from error
+    if "headscarp_stack" not in stack.attrs:
+        raise StackError(f"{path} is a Zarr folder but not a Headscarp stack; make one with: headscarp build")
+    if stack.attrs["headscarp_stack"] > FORMAT:
+        raise StackError(f"{path} was written by a newer Headscarp; update this one")
+    if not stack.attrs.get("complete", True):
+        raise StackError(f"{path} is not finished; run the same headscarp build with --resume")
+    return check_stack(stack)
+
+
+def check_stack(stack: xr.Dataset) -> xr.Dataset:
+    """The same stack when it holds the contract. Raises StackError that names the band and what it should be."""
+    bands = stack_bands(stack)
+    if not any(band.is_feature for band in bands):
+        raise StackError("the stack has no band that a net could read; add at least one continuous or categorical band")
+    for band in bands:
+        array = stack[band.name]
+        if array.dims[-2:] != ("y", "x") or any(d not in _DIMENSIONS for d in array.dims):
+            raise StackError(f"band {band.name!r} has dimensions {array.dims}; needed: ([sample], [time], y, x)")
+        if str(array.dtype) != band.dtype:
+            raise StackError(f"{band.kind} band {band.name!r} is {array.dtype}; needed: {band.dtype}")
+    if "sample" not in stack.dims:
+        check_grid(stack_grid(stack))
+    return stack
+
+
+def stack_bands(stack: xr.Dataset) -> tuple[Band, ...]:
+    """All bands of a stack in order, labels and masks included. Raises StackError where attributes are missing."""
+    bands = []
+    for name, array in stack.data_vars.items():
+        if "kind" not in array.attrs:
+            if array.dims[-2:] == ("y", "x"):
+                raise StackError(f"band {name!r} has no attribute 'kind'; set kind, units and source")
+            continue
+        bands.append(band_from_attrs(str(name), array.attrs))
+    return tuple(bands)
+
+
+def feature_bands(stack: xr.Dataset) -> tuple[Band, ...]:
+    """The bands that a net may read, in order."""
+    return tuple(band for band in stack_bands(stack) if band.is_feature)
+
+
+def stack_grid(stack: xr.Dataset) -> Grid:
+    """The grid of a stack of one place. Raises StackError when there is none."""
+    if "grid" not in stack.attrs:
+        raise StackError("the stack has no grid; its samples share none, or it was not made by headscarp build")
+    return grid_from_json(json.loads(stack.attrs["grid"]))
+
+
+def make_stack(grid: Grid, arrays: Mapping[Band, np.ndarray], *, attrs: Mapping[str, Any] | None = None) -> xr.Dataset:
+    """A stack in memory from bands and their (y, x) arrays, checked."""
+    variables = {}
+    for band, array in arrays.items():
+        if array.shape[-2:] != tuple(grid.shape):
+            raise StackError(f"band {band.name!r} has shape {array.shape}; the grid is {tuple(grid.shape)}")
+        variables[band.name] = (("y", "x"), np.asarray(array, dtype=band.dtype), band_attrs(band))
+    return check_stack(xr.Dataset(variables, coords=_coordinates(grid), attrs={**_grid_attrs(grid), **(attrs or {})}))
+
+
+def create_stack(
+    path: str | Path, grid: Grid, bands: Sequence[Band], *, attrs: Mapping[str, Any] | None = None
+) -> dict[str, zarr.Array]:
+    """An empty stack on disk, marked incomplete, and its arrays to write windows into. See `complete_stack`.
+
+    Bands start as missing: NaN, 0 = no value, 255 = unlabelled, 0 = not valid. Windows that keep to multiples of CHUNK
+    may be written from several threads or processes at once.
+    """
+    with clear_os_errors(path):
+        coordinates = xr.Dataset(
+            coords=_coordinates(grid), attrs={**_grid_attrs(grid), **(attrs or {}), "complete": False}
+        )
+        coordinates.to_zarr(path, mode="w", consolidated=False, zarr_format=3)
+        group = zarr.open_group(path, mode="r+")
+        for band in bands:
+            array = group.create_array(
+                band.name,
+                shape=tuple(grid.shape),
+                chunks=(CHUNK, CHUNK),
+                dtype=band.dtype,
+                fill_value=_FILL[band.kind],
+                dimension_names=("y", "x"),
+            )
+            array.attrs.update({**band_attrs(band), "grid_mapping": "spatial_ref"})
+    return stack_arrays(path)
+
+
+def stack_arrays(path: str | Path) -> dict[str, zarr.Array]:
+    """The writable arrays of a stack on disk, by band name."""
+    group = zarr.open_group(path, mode="r+")
+    return {name: array for name, array in group.arrays() if "kind" in array.attrs}
+
+
+def complete_stack(path: str | Path, attrs: Mapping[str, Any]) -> xr.Dataset:
+    """Marks a stack on disk as whole, adds attributes to it and returns it opened."""
+    with clear_os_errors(path):
+        group = zarr.open_group(path, mode="r+")
+        group.attrs.update({**attrs, "complete": True})
+    return open_stack(path)
+
+
+def write_stack(stack: xr.Dataset, path: str | Path) -> xr.Dataset:
+    """Writes a stack of one place to disk, window by window, and returns it opened from there."""
+    extra = {k: v for k, v in stack.attrs.items() if k not in ("grid", "headscarp_stack", "complete")}
+    arrays = create_stack(path, stack_grid(stack), stack_bands(stack), attrs=extra)
+    with clear_os_errors(path):
+        for window in _chunks_of(stack):
+            for name, array in arrays.items():
+                array[window.slices] = stack[name][window.slices].to_numpy()
+    return complete_stack(path, {"fingerprint": fingerprint(stack)})
+
+
+def fingerprint(stack: xr.Dataset) -> str:
+    """A short hash of what a stack holds: its grid, bands and pixels. From its attributes where it was recorded."""
+    if "fingerprint" in stack.attrs:
+        return str(stack.attrs["fingerprint"])
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(json.dumps([stack.attrs.get("grid"), [b.to_json() for b in stack_bands(stack)]]).encode())
+    for window in _chunks_of(stack):
+        for band in stack_bands(stack):
+            digest.update(np.ascontiguousarray(stack[band.name][(..., *window.slices)].to_numpy()).tobytes())
+    return digest.hexdigest()
+
+
+def band_attrs(band: Band) -> dict[str, Any]:
+    """The attributes that describe a band inside a stack."""
+    attrs: dict[str, Any] = {"kind": band.kind, "units": band.units, "source": band.source}
+    if band.kind == "categorical":
+        attrs["classes"] = list(band.classes)
+    return attrs
+
+
+def band_from_attrs(name: str, attrs: Mapping[str, Any]) -> Band:
+    """The band that `band_attrs` described. Raises StackError."""
+    classes = attrs.get("classes", ())
+    if len(classes) > MAX_CLASSES:
+        raise StackError(f"band {name!r} has {len(classes)} classes; at most {MAX_CLASSES} fit")
+    return Band(name, attrs["kind"], str(attrs.get("units", "1")), str(attrs.get("source", "")), tuple(classes))
+
+
+def _chunks_of(stack: xr.Dataset) -> list[Window]:
+    shape = (stack.sizes["y"], stack.sizes["x"])
+    return [window.clip(shape) for window in windows(shape, 4 * CHUNK)]
+
+
+def _grid_attrs(grid: Grid) -> dict[str, Any]:
+    return {"headscarp_stack": FORMAT, "grid": json.dumps(grid_to_json(grid)), "Conventions": "CF-1.11"}
+
+
+def _coordinates(grid: Grid) -> dict[str, Any]:
+    """Cell centres and the CRS as CF, GDAL and QGIS read them."""
+    check_grid(grid)
+    a, (rows, cols) = grid.affine, grid.shape
+    wkt = grid_to_json(grid)["crs"]
+    transform = " ".join(repr(float(v)) for v in (a.c, a.a, a.b, a.f, a.d, a.e))
+    return {
+        "y": ("y", a.f + (np.arange(rows) + 0.5) * a.e, {"axis": "Y"}),
+        "x": ("x", a.c + (np.arange(cols) + 0.5) * a.a, {"axis": "X"}),
+        "spatial_ref": ((), 0, {"crs_wkt": wkt, "spatial_ref": wkt, "GeoTransform": transform}),
+    }

@@ -1,0 +1,119 @@
+"""The one contract that every net keeps, and the pixel net that most of them are.
+
+Nets know tensors and bands; refuse to know files, grids or coordinate systems.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import nn
+
+from headscarp.core.band import UNLABELLED, Band
+from headscarp.nets.batch import Batch
+
+
+@dataclass(frozen=True)
+class Output:
+    """One band that a net predicts: its name, unit and range."""
+
+    name: str
+    unit: str = "1"
+    low: float = 0.0
+    high: float = 1.0
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Hyper-parameters that a net is trained with unless the user says otherwise. epochs 0: nothing to learn."""
+
+    optimiser: Literal["adam", "sgd"] = "adam"
+    learning_rate: float = 1e-3
+    epochs: int = 10
+    batch_size: int = 8
+    weight_decay: float = 0.0
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What the training pixels say, and nothing else: the scale of the bands and how common landslides are.
+
+    mean, std: by name of the continuous bands; std is never 0. prevalence: share of landslides among labelled pixels.
+    """
+
+    mean: Mapping[str, float] = field(default_factory=dict)
+    std: Mapping[str, float] = field(default_factory=dict)
+    prevalence: float = 0.5
+
+
+class Net(nn.Module, ABC):
+    """A net under the contract: losses, predict, outputs, and what tiling has to know.
+
+    reach: context pixels needed on each side. align: read windows begin and end at multiples of this. stride: input
+    pixels per output pixel. local: False where a layer sees the whole tile.
+    """
+
+    schedule: ClassVar[Schedule] = Schedule()
+    aligned_from: ClassVar[str | None] = None
+    """Name of the net whose trained weights choose this net's aligned features, where they are not named."""
+    reach: int = 0
+    align: int = 1
+    stride: int = 1
+    local: bool = True
+    outputs: tuple[Output, ...] = (Output("probability"),)
+
+    def __init__(self, bands: Sequence[Band], *, resolution_m: float, statistics: Statistics) -> None:
+        """bands: what x holds, in order. resolution_m: side of a cell. Subclasses add their own keyword arguments."""
+        super().__init__()
+        self.bands = tuple(bands)
+        self.resolution_m = float(resolution_m)
+
+    @abstractmethod
+    def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """Named losses, each a scalar with a gradient; training minimises their sum. y == 255 never counts."""
+
+    @abstractmethod
+    def predict(self, batch: Batch) -> torch.Tensor:
+        """(B, K, H / stride, W / stride) float32, one band for each of `outputs`, halo included; the caller crops."""
+
+    def arguments(self) -> dict[str, Any]:
+        """The net's own keyword arguments as plain values: NETS[name](bands, ..., **arguments) is the same net."""
+        return {}
+
+
+class PixelNet(Net):
+    """A net that gives every pixel one landslide probability: front, trunk, sigmoid, negative log-likelihood.
+
+    The front turns bands into a dense tensor (encoding, alignment, first layer); the trunk maps it to a logit and
+    is plain layers only, so that inference engines can take it as it is.
+    """
+
+    trunk: nn.Module
+
+    @abstractmethod
+    def front(self, batch: Batch) -> torch.Tensor:
+        """(B, F, H, W) float32, finite everywhere, from bands as they stand in the stack."""
+
+    def logits(self, batch: Batch) -> torch.Tensor:
+        """(B, 1, H, W) log-odds of a landslide."""
+        logits: torch.Tensor = self.trunk(self.front(batch))
+        return logits
+
+    def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
+        assert batch.y is not None
+        return {"nll": nll(self.logits(batch)[:, 0], batch.y)}
+
+    def predict(self, batch: Batch) -> torch.Tensor:
+        return torch.sigmoid(self.logits(batch).float())
+
+
+def nll(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Mean negative log-likelihood (nats) of labels y (1, 0; 255 does not count) under logits of the same shape.
+
+    0, with a gradient of 0, where no pixel counts.
+    """
+    counts = y != UNLABELLED
+    losses = nn.functional.binary_cross_entropy_with_logits(logits.float(), (y == 1).float(), reduction="none")
+    return (losses * counts).sum() / counts.sum().clamp(min=1)
