@@ -83,7 +83,7 @@ def true_cell_size_m(grid: Grid) -> tuple[float, float]:
     step_y, step_x = max(1.0, rows / 100), max(1.0, cols / 100)
     corners = [(cols / 2, rows / 2 - step_y / 2), (cols / 2, rows / 2 + step_y / 2)]
     corners += [(cols / 2 - step_x / 2, rows / 2), (cols / 2 + step_x / 2, rows / 2)]
-    xy = [grid.affine * corner for corner in corners]
+    xy = [cell_corner(grid, *corner) for corner in corners]
     to_lonlat = Transformer.from_crs(_crs(grid), CRS("EPSG:4326"), always_xy=True)
     lon, lat = to_lonlat.transform([p[0] for p in xy], [p[1] for p in xy])
     dy = _GEOD.inv(lon[0], lat[0], lon[1], lat[1])[2] / step_y
@@ -95,10 +95,27 @@ def true_cell_size_m(grid: Grid) -> tuple[float, float]:
     return float(dy), float(dx)
 
 
+def cell_corner(grid: Grid, col: float, row: float) -> tuple[float, float]:
+    """(x, y) in the grid's CRS of the upper left corner of a cell; fractions reach into it."""
+    a = grid.affine
+    return a.c + col * a.a + row * a.b, a.f + col * a.d + row * a.e
+
+
+def footprint_lonlat(grid: Grid) -> np.ndarray:
+    """The outline of a grid as a closed ring of (longitude, latitude) in degrees, 20 points a side: (81, 2)."""
+    t = np.linspace(0, 1, 20, endpoint=False)
+    u = np.concatenate([t, np.ones(20), 1 - t, np.zeros(20), [0.0]])
+    v = np.concatenate([np.zeros(20), t, np.ones(20), 1 - t, [0.0]])
+    x, y = cell_corner(grid, 0, 0)
+    xs, ys = x + u * grid.shape[1] * grid.affine.a, y + v * grid.shape[0] * grid.affine.e
+    to_lonlat = Transformer.from_crs(_crs(grid), CRS("EPSG:4326"), always_xy=True)
+    return np.stack(to_lonlat.transform(xs, ys), axis=1)
+
+
 def window_grid(grid: Grid, window: Window) -> Grid:
     """The grid of a window of this grid; the window may hang over the edge."""
-    affine = grid.affine * Affine.translation(window.col, window.row)
-    return GeoBox((window.height, window.width), affine, grid.crs)
+    a, (x, y) = grid.affine, cell_corner(grid, window.col, window.row)
+    return GeoBox((window.height, window.width), Affine(a.a, a.b, x, a.d, a.e, y), grid.crs)
 
 
 def same_grid(a: Grid, b: Grid) -> bool:
@@ -107,7 +124,7 @@ def same_grid(a: Grid, b: Grid) -> bool:
         return False
     cell = min(abs(a.affine.a), abs(a.affine.e))
     last = (a.shape[1], a.shape[0])
-    return all(np.allclose(a.affine * p, b.affine * p, rtol=0, atol=cell * 1e-3) for p in ((0, 0), last))
+    return all(np.allclose(cell_corner(a, *p), cell_corner(b, *p), rtol=0, atol=cell * 1e-3) for p in ((0, 0), last))
 
 
 def grid_to_json(grid: Grid) -> dict[str, Any]:

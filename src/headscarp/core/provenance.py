@@ -15,7 +15,7 @@ from typing import Any
 import headscarp
 from headscarp.core.artefact import write_json
 from headscarp.core.errors import SourceError
-from headscarp.core.grid import Grid, ground_resolution_m
+from headscarp.core.grid import Grid, footprint_lonlat, ground_resolution_m
 
 
 def made_by(
@@ -76,14 +76,13 @@ def write_stac_item(
     bands: name, description, unit and nodata of each band.
     """
     import pystac
-    from shapely.geometry import mapping
 
     path = Path(path)
-    footprint = grid.footprint("EPSG:4326", npoints=20).geom
+    ring = footprint_lonlat(grid)
     item = pystac.Item(
         id=path.stem,
-        geometry=mapping(footprint),
-        bbox=list(footprint.bounds),
+        geometry={"type": "Polygon", "coordinates": [ring.tolist()]},
+        bbox=[*ring.min(axis=0).tolist(), *ring.max(axis=0).tolist()],
         datetime=dt.datetime.now(dt.UTC).replace(microsecond=0),
         properties={
             "gsd": round(ground_resolution_m(grid), 6),
