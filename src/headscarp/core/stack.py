@@ -48,7 +48,11 @@ def open_stack(path: str | Path) -> xr.Dataset:
         raise StackError(f"{path} was written by a newer Headscarp; update this one")
     if not stack.attrs.get("complete", True):
         raise StackError(f"{path} is not finished; run the same headscarp build with --resume")
-    return check_stack(stack)
+    names = stack.attrs.get("bands", list(stack.data_vars))
+    missing = [name for name in names if name not in stack.data_vars]
+    if missing:
+        raise StackError(f"{path} has lost its bands {', '.join(missing)}; build it again")
+    return check_stack(stack[names])
 
 
 def check_stack(stack: xr.Dataset) -> xr.Dataset:
@@ -111,7 +115,8 @@ def create_stack(
     """
     with clear_os_errors(path):
         coordinates = xr.Dataset(
-            coords=_coordinates(grid), attrs={**_grid_attrs(grid), **(attrs or {}), "complete": False}
+            coords=_coordinates(grid),
+            attrs={**_grid_attrs(grid), **(attrs or {}), "bands": [b.name for b in bands], "complete": False},
         )
         coordinates.to_zarr(path, mode="w", consolidated=False, zarr_format=3)
         group = zarr.open_group(path, mode="r+")
@@ -144,7 +149,7 @@ def complete_stack(path: str | Path, attrs: Mapping[str, Any]) -> xr.Dataset:
 
 def write_stack(stack: xr.Dataset, path: str | Path) -> xr.Dataset:
     """Writes a stack of one place to disk, window by window, and returns it opened from there."""
-    extra = {k: v for k, v in stack.attrs.items() if k not in ("grid", "headscarp_stack", "complete")}
+    extra = {k: v for k, v in stack.attrs.items() if k not in ("grid", "headscarp_stack", "bands", "complete")}
     arrays = create_stack(path, stack_grid(stack), stack_bands(stack), attrs=extra)
     with clear_os_errors(path):
         for window in _chunks_of(stack):

@@ -1,0 +1,141 @@
+"""Laws of the stack: what is written is what is read; what breaks the contract is named."""
+
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+from affine import Affine
+from odc.geo.geobox import GeoBox
+
+from headscarp.core.band import Band, feature_names
+from headscarp.core.errors import StackError
+from headscarp.core.stack import (
+    check_stack,
+    complete_stack,
+    create_stack,
+    feature_bands,
+    fingerprint,
+    make_stack,
+    open_stack,
+    stack_bands,
+    stack_grid,
+    write_stack,
+)
+
+GRID = GeoBox((70, 90), Affine(10, 0, 500000, 0, -10, 5000000), "EPSG:32632")
+ELEVATION = Band("elevation", "continuous", "m", "survey")
+ASPECT = Band("aspect", "direction", "degree")
+ROCK = Band("rock", "categorical", classes=("granite", "marl"))
+LABEL = Band("landslide", "label")
+
+
+def small_stack() -> xr.Dataset:
+    rng = np.random.default_rng(0)
+    elevation = rng.normal(size=GRID.shape)
+    elevation[3, 4] = np.nan
+    return make_stack(
+        GRID,
+        {
+            ELEVATION: elevation,
+            ASPECT: rng.uniform(0, 360, GRID.shape),
+            ROCK: rng.integers(0, 3, GRID.shape),
+            LABEL: rng.choice([0, 1, 255], GRID.shape),
+        },
+    )
+
+
+def test_disk_and_memory_hold_the_same_pixels_bands_and_grid(tmp_path):
+    stack = small_stack()
+    back = write_stack(stack, tmp_path / "s.zarr")
+    assert stack_bands(back) == stack_bands(stack)
+    assert stack_grid(back) == GRID
+    for band in stack_bands(stack):
+        np.testing.assert_array_equal(back[band.name].values, stack[band.name].values)
+        assert str(back[band.name].dtype) == band.dtype
+    assert fingerprint(back) == fingerprint(stack)
+
+
+def test_the_fingerprint_changes_with_any_pixel_or_class():
+    stack = small_stack()
+    other = small_stack()
+    other["rock"].values[5, 5] = (other["rock"].values[5, 5] + 1) % 3
+    assert fingerprint(stack) != fingerprint(other)
+    renamed = small_stack()
+    renamed["rock"].attrs["classes"] = ["granite", "clay"]
+    assert fingerprint(stack) != fingerprint(renamed)
+
+
+def test_an_unfinished_stack_is_refused_until_it_is_complete(tmp_path):
+    arrays = create_stack(tmp_path / "s.zarr", GRID, [ELEVATION, ROCK, LABEL])
+    with pytest.raises(StackError, match="not finished"):
+        open_stack(tmp_path / "s.zarr")
+    arrays["elevation"][:] = 1.0
+    back = complete_stack(tmp_path / "s.zarr", {"fingerprint": "f"})
+    assert (back["elevation"].values == 1).all()
+    assert (back["rock"].values == 0).all(), "categories start as no value"
+    assert (back["landslide"].values == 255).all(), "labels start as unlabelled"
+
+
+def test_gdal_and_qgis_find_the_grid(tmp_path):
+    write_stack(small_stack(), tmp_path / "s.zarr")
+    plain = xr.open_zarr(tmp_path / "s.zarr", consolidated=False)
+    assert plain["elevation"].attrs["grid_mapping"] == "spatial_ref"
+    assert plain["spatial_ref"].attrs["GeoTransform"].split() == [
+        "500000.0",
+        "10.0",
+        "0.0",
+        "5000000.0",
+        "0.0",
+        "-10.0",
+    ]
+    assert plain.x.values[0] == 500005
+    assert plain.y.values[0] == 4999995
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.assign(elevation=s["elevation"].astype("float64")), "float64; needed: float32"),
+        (lambda s: s.assign(elevation=s["elevation"].transpose("x", "y")), "has dimensions"),
+        (lambda s: s.assign(extra=s["elevation"].drop_attrs()), "no attribute 'kind'"),
+        (lambda s: s[["landslide"]], "no band that a net could read"),
+    ],
+)
+def test_a_broken_contract_is_named(change, message):
+    with pytest.raises(StackError, match=message):
+        check_stack(change(small_stack()))
+
+
+def test_open_stack_says_what_is_wrong_with_a_folder(tmp_path):
+    with pytest.raises(StackError, match="there is no stack"):
+        open_stack(tmp_path / "nothing.zarr")
+    (tmp_path / "empty.zarr").mkdir()
+    with pytest.raises(StackError, match=r"cannot be read|not a Headscarp stack"):
+        open_stack(tmp_path / "empty.zarr")
+    zarr.create_group(tmp_path / "other.zarr")
+    with pytest.raises(StackError, match="not a Headscarp stack"):
+        open_stack(tmp_path / "other.zarr")
+    write_stack(small_stack(), tmp_path / "s.zarr")
+    (tmp_path / "s.zarr" / "elevation" / "zarr.json").write_text("{")
+    with pytest.raises(StackError):
+        open_stack(tmp_path / "s.zarr")
+
+
+def test_features_leave_out_labels_and_name_every_class():
+    bands = feature_bands(small_stack())
+    assert [b.name for b in bands] == ["elevation", "aspect", "rock"]
+    assert feature_names(bands) == (
+        "elevation",
+        "aspect:north",
+        "aspect:east",
+        "rock=no value",
+        "rock=granite",
+        "rock=marl",
+    )
+
+
+def test_too_many_or_no_classes_are_refused():
+    with pytest.raises(StackError, match="merge rare classes"):
+        Band("rock", "categorical", classes=tuple(str(i) for i in range(255)))
+    with pytest.raises(StackError, match="0 classes"):
+        Band("rock", "categorical")
