@@ -83,27 +83,28 @@ def derive_rows(
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _gradient_horn(a, b, c, cell_y_m, cell_x_m, east, north):  # type: ignore[no-untyped-def]
-    """Horn (1981): dz/d(east), dz/d(north), rows and columns weighted 1 2 1; a missing centre poisons both."""
+    """Horn (1981): dz/d(east), dz/d(north), weights 1 2 1. NaN or infinity in any of the nine gives NaN in both."""
     over_x, over_y = 1.0 / (8.0 * cell_x_m), 1.0 / (8.0 * cell_y_m)
     for j in range(east.shape[0]):
         z1, z2, z3 = np.float64(a[j]), np.float64(a[j + 1]), np.float64(a[j + 2])
         z4, z5, z6 = np.float64(b[j]), np.float64(b[j + 1]), np.float64(b[j + 2])
         z7, z8, z9 = np.float64(c[j]), np.float64(c[j + 1]), np.float64(c[j + 2])
-        missing = z5 * 0.0
-        east[j] = ((z3 - z1) + (z9 - z7) + 2.0 * (z6 - z4)) * over_x + missing
-        north[j] = ((z1 - z7) + (z3 - z9) + 2.0 * (z2 - z8)) * over_y + missing
+        p = ((z3 - z1) + (z9 - z7) + 2.0 * (z6 - z4)) * over_x
+        q = ((z1 - z7) + (z3 - z9) + 2.0 * (z2 - z8)) * over_y
+        missing = (p + q + z5) * 0.0
+        east[j], north[j] = p + missing, q + missing
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _gradient_zevenbergen_thorne(a, b, c, cell_y_m, cell_x_m, east, north):  # type: ignore[no-untyped-def]
-    """Zevenbergen and Thorne (1987): central differences; a missing cell anywhere in the window poisons both."""
+    """Zevenbergen and Thorne (1987): central differences. Missing cells as for Horn, corners too."""
     over_x, over_y = 1.0 / (2.0 * cell_x_m), 1.0 / (2.0 * cell_y_m)
     for j in range(east.shape[0]):
         z2, z4, z6, z8 = np.float64(a[j + 1]), np.float64(b[j]), np.float64(b[j + 2]), np.float64(c[j + 1])
         corners = np.float64(a[j]) + np.float64(a[j + 2]) + np.float64(c[j]) + np.float64(c[j + 2])
-        missing = (corners + np.float64(b[j + 1])) * 0.0
-        east[j] = (z6 - z4) * over_x + missing + (z2 + z8) * 0.0
-        north[j] = (z2 - z8) * over_y + missing + (z4 + z6) * 0.0
+        p, q = (z6 - z4) * over_x, (z2 - z8) * over_y
+        missing = (p + q + corners + np.float64(b[j + 1])) * 0.0
+        east[j], north[j] = p + missing, q + missing
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
