@@ -1,0 +1,274 @@
+"""Ways to part a raster into training, validation and test: at random as in the paper, or in spatial blocks.
+
+Counts labels by streaming through the label band. Refuses stacks without a positive label and rasters too small for
+the parts asked for. Whether a split leaks is proved in `audit`.
+"""
+
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from headscarp.core.errors import HeadscarpWarning, SplitError
+from headscarp.core.grid import Grid, true_cell_size_m
+from headscarp.core.stack import LABEL, VALID, stack_grid
+from headscarp.core.tile import Window, windows
+from headscarp.tiles.dataset import as_stack, raster_shape, read_window
+from headscarp.tiles.partition import (
+    PARTS,
+    Part,
+    Split,
+    read_split,
+    split_from_json,
+    split_to_json,
+    write_split,
+)
+
+__all__ = [
+    "PARTS",
+    "SPLITS",
+    "Part",
+    "Split",
+    "kmeans_folds",
+    "read_split",
+    "split_blocks",
+    "split_from_json",
+    "split_random",
+    "split_to_json",
+    "write_split",
+]
+
+_COUNTING_PX = 1024
+
+
+def split_random(
+    stack: xr.Dataset | str | Path,
+    *,
+    tile_px: int = 500,
+    seed: int = 0,
+    shares: tuple[float, float, float] = (0.8, 0.1, 0.1),
+    folds: int | None = None,
+    fold: int = 0,
+) -> Split:
+    """Square patches, shuffled into training, validation and test (Hajimoradlou et al. 2019).
+
+    Neighbouring patches end up in different parts, so that contexts overlap: `audit` says how much. tile_px: side of a
+    patch. shares: of train, validation, test. folds: where given, patches are shuffled into so many equal folds
+    instead; `fold` is the test, the next one the validation. Patches without a valid pixel are left out. Raises
+    SplitError where the stack has no positive label or too few patches; warns where a part lacks a class.
+    """
+    stack = as_stack(stack)
+    _check_folds(folds, fold)
+    if min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
+        raise SplitError(f"shares are {shares}; needed: three numbers above 0 with sum 1, such as 0.8, 0.1, 0.1")
+    cells = _cells(stack, (tile_px, tile_px))
+    needed = folds or len(PARTS)
+    if len(cells) < needed:
+        raise _too_small(stack, len(cells), needed, f"patches of {tile_px} px", "tile_px = {} px")
+    order = np.random.default_rng(seed).permutation(len(cells))
+    fold_of = np.zeros(len(cells), dtype=int)
+    if folds:
+        fold_of[order] = np.arange(len(cells)) % folds
+        names = [_name_of_fold(f, fold, folds) for f in fold_of]
+    else:
+        test = max(1, round(shares[2] * len(cells)))
+        validation = max(1, round(shares[1] * len(cells)))
+        named = np.full(len(cells), PARTS[0], dtype=object)
+        named[order[:test]] = PARTS[2]
+        named[order[test : test + validation]] = PARTS[1]
+        names = list(named)
+    settings: dict[str, Any] = {"tile_px": tile_px}
+    settings |= {"folds": folds, "fold": fold} if folds else {"shares": list(shares)}
+    return _split("random", stack, cells, (names, fold_of), seed=seed, buffer_px=0, settings=settings)
+
+
+def split_blocks(
+    stack: xr.Dataset | str | Path,
+    *,
+    block_size_m: float,
+    buffer_m: float = 0.0,
+    folds: int = 5,
+    fold: int = 0,
+    seed: int = 0,
+) -> Split:
+    """Spatial blocks spread over folds so that each has about as many landslides, labels and valid pixels.
+
+    block_size_m: side of a block, rounded to whole pixels. buffer_m: training and validation pixels nearer than
+    this to a test block, and training pixels nearer than this to a validation block, count for nothing. `fold` is
+    the test, the next one the validation, the others train. Blocks without a valid pixel are left out. Blocks with like
+    numbers of landslides are dealt in an order drawn from the seed, each to the fold that needs it most. Raises
+    SplitError where the stack has no positive label or too few blocks; warns where a part lacks a class.
+    """
+    stack = as_stack(stack)
+    _check_folds(folds, fold)
+    if not (block_size_m > 0 and buffer_m >= 0):
+        raise SplitError(f"block_size_m is {block_size_m:g}, buffer_m {buffer_m:g}; needed: above 0, and 0 or more")
+    dy, dx = _cell_m(stack_grid(stack))
+    side = (max(1, round(block_size_m / dy)), max(1, round(block_size_m / dx)))
+    cells = _cells(stack, side)
+    if len(cells) < folds:
+        metres = f"block_size_m = {{}} (pixels of {min(dy, dx):g} m)"
+        raise _too_small(stack, len(cells), folds, f"blocks of {block_size_m:g} m", metres, min(dy, dx))
+    fold_of = _stratified(np.array([cell[2] for cell in cells]), folds, np.random.default_rng(seed))
+    names = [_name_of_fold(f, fold, folds) for f in fold_of]
+    settings = {
+        "block_size_m": float(block_size_m),
+        "block_px": list(side),
+        "buffer_m": float(buffer_m),
+        "folds": folds,
+        "fold": fold,
+    }
+    buffer_px = int(np.ceil(buffer_m / min(dy, dx) - 1e-9))
+    return _split("blocks", stack, cells, (names, fold_of), seed=seed, buffer_px=buffer_px, settings=settings)
+
+
+def kmeans_folds(xy: np.ndarray, *, folds: int, seed: int) -> np.ndarray:
+    """A fold for each point, by k-means on their places, so that folds are compact areas (Brenning 2012).
+
+    xy: (n, 2), metres. Returns (n,) int from 0 to folds - 1. Raises SplitError for fewer different points than folds.
+    """
+    from sklearn.cluster import KMeans
+
+    xy = np.asarray(xy, dtype=np.float64)
+    places = len(np.unique(xy, axis=0))
+    if places < folds or folds < 2:
+        raise SplitError(f"{places} different points cannot make {folds} folds; take 2 to {places} folds")
+    labels = KMeans(folds, n_init=10, random_state=seed).fit_predict(xy - xy.mean(axis=0))
+    return np.asarray(labels, dtype=int)
+
+
+SPLITS: dict[str, Callable[..., Split]] = {"random": split_random, "blocks": split_blocks}
+
+_Cell = tuple[int, Window, np.ndarray]
+"""Sample, window clipped to the raster, and the counts: landslides, labels, valid pixels."""
+
+
+def _cells(stack: xr.Dataset, side: tuple[int, int]) -> list[_Cell]:
+    """The cells of a lattice that have a valid pixel, by sample and row-major."""
+    if LABEL not in stack:
+        raise SplitError(f"the stack has no band {LABEL!r}; build it with an inventory under [labels]")
+    if min(side) < 1:
+        raise SplitError(f"a patch of {side[0]} px is too small; needed: 1 px or more")
+    shape = raster_shape(stack)
+    cells: list[_Cell] = []
+    for sample in range(stack.sizes.get("sample", 1)):
+        counts = _counts(stack, sample, side)  # (rows, columns, 3)
+        for i, j in np.argwhere(counts[:, :, 2] > 0):
+            window = Window(int(i) * side[0], int(j) * side[1], *side).clip(shape)
+            cells.append((sample, window, counts[i, j]))
+    if not sum(int(cell[2][0]) for cell in cells):
+        raise SplitError(
+            "no valid pixel of the stack is labelled as a landslide; check that the inventory overlaps the grid, and "
+            "all_touched = true where landslides are smaller than a pixel"
+        )
+    return cells
+
+
+def _counts(stack: xr.Dataset, sample: int, side: tuple[int, int]) -> np.ndarray:
+    """Landslides, labels and valid pixels in each cell of a lattice: (rows, columns, 3) int64, streamed."""
+    shape = raster_shape(stack)
+    counts = np.zeros((-(-shape[0] // side[0]), -(-shape[1] // side[1]), 3), np.int64)
+    for window in windows(shape, _COUNTING_PX):
+        window = window.clip(shape)
+        label = read_window(stack[LABEL], window, sample=sample)
+        valid = np.ones(label.shape, bool)
+        if VALID in stack:
+            valid = read_window(stack[VALID], window, sample=sample) == 1
+        rows, row_starts = _cuts(window.row, window.height, side[0])
+        cols, col_starts = _cuts(window.col, window.width, side[1])
+        for k, counted in enumerate(((label == 1) & valid, (label <= 1) & valid, valid)):
+            sums = np.add.reduceat(counted, row_starts, axis=0, dtype=np.int64)
+            counts[rows, cols, k] += np.add.reduceat(sums, col_starts, axis=1)
+    return counts
+
+
+def _cuts(start: int, length: int, side: int) -> tuple[slice, np.ndarray]:
+    """The cells that a run of pixels meets, and where each begins in the run."""
+    first, last = start // side, (start + length - 1) // side
+    return slice(first, last + 1), np.maximum(np.arange(first, last + 1) * side - start, 0)
+
+
+def _stratified(counts: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
+    """A fold for each block, (n,): richest blocks first, each to where the sum of squared shares grows least.
+
+    counts: (n, 3). Blocks within a factor of two in landslides are in random order, so that seeds differ.
+    """
+    shares = counts / np.maximum(counts.sum(axis=0), 1)
+    richness = np.where(counts[:, 0] > 0, np.floor(np.log2(np.maximum(counts[:, 0], 1))) + 1, 0)
+    order = np.lexsort((rng.permutation(len(counts)), -richness))
+    held = np.zeros((folds, counts.shape[1]))
+    fold_of = np.zeros(len(counts), dtype=int)
+    for block in order:
+        growth = held @ shares[block]
+        least = np.flatnonzero(growth <= growth.min() + 1e-15)
+        fold_of[block] = rng.choice(least)
+        held[fold_of[block]] += shares[block]
+    return fold_of
+
+
+def _split(
+    kind: str,
+    stack: xr.Dataset,
+    cells: Sequence[_Cell],
+    dealt: tuple[Sequence[str], np.ndarray],
+    *,
+    seed: int,
+    buffer_px: int,
+    settings: dict[str, Any],
+) -> Split:
+    parts = []
+    for (sample, window, counts), name, fold in zip(cells, *dealt, strict=True):
+        where = f"r{window.row}-c{window.col}"
+        part_id = f"s{sample}-{where}" if "sample" in stack.dims else where
+        parts.append(Part(window, str(name), int(fold), int(counts[0]), part_id, sample))
+    _warn_of_missing_classes(cells, parts)
+    return Split(kind, raster_shape(stack), tuple(parts), seed, buffer_px, settings)
+
+
+def _warn_of_missing_classes(cells: Sequence[_Cell], parts: Sequence[Part]) -> None:
+    for name in PARTS:
+        counts = (
+            np.array([c[2] for c, p in zip(cells, parts, strict=True) if p.name == name]).reshape(-1, 3).sum(axis=0)
+        )
+        for what, count in (("landslide", counts[0]), ("non-landslide", counts[1] - counts[0])):
+            if count == 0:
+                warnings.warn(
+                    f"the {name} part has no {what} pixel among its {counts[1]} labels; its scores mean little: take "
+                    "smaller blocks or patches, fewer folds, or another seed",
+                    HeadscarpWarning,
+                    stacklevel=4,
+                )
+
+
+def _name_of_fold(f: int, fold: int, folds: int) -> str:
+    return PARTS[2] if f == fold else PARTS[1] if f == (fold + 1) % folds else PARTS[0]
+
+
+def _check_folds(folds: int | None, fold: int) -> None:
+    if folds is None:
+        return
+    if folds < 3:
+        raise SplitError(f"{folds} folds cannot give training, validation and test; take 3 or more")
+    if not 0 <= fold < folds:
+        raise SplitError(f"there is no fold {fold}; with {folds} folds take 0 to {folds - 1}")
+
+
+def _cell_m(grid: Grid) -> tuple[float, float]:
+    """(dy, dx) of a cell in metres, as its CRS says where that is true within 1 %, else as measured on the ground."""
+    true = true_cell_size_m(grid)
+    nominal = (abs(grid.affine.e), abs(grid.affine.a))
+    return nominal if all(abs(n / t - 1) < 0.01 for n, t in zip(nominal, true, strict=True)) else true
+
+
+def _too_small(stack: xr.Dataset, found: int, needed: int, asked: str, advice: str, unit: float = 1.0) -> SplitError:
+    shape = raster_shape(stack)
+    side = max(shape)
+    while side > 1 and -(-shape[0] // side) * -(-shape[1] // side) * stack.sizes.get("sample", 1) < 2 * needed:
+        side -= 1
+    return SplitError(
+        f"a raster of {shape[0]} x {shape[1]} pixels has {found} {asked} with valid pixels; needed: {needed} or more: "
+        f"take {advice.format(f'{side * unit:g}')} or less"
+    )
