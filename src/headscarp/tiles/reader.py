@@ -1,0 +1,152 @@
+"""Pixels of a tile, from any stack: a window read, mirrored where it hangs over the raster, labels kept to one part.
+
+Reads the rows and columns that the window needs and nothing else. Refuses bands that the stack does not hold in the
+same kind and classes; whether units and resolution fit a bundle is checked before.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import xarray as xr
+
+from headscarp.core.band import NO_VALUE, UNLABELLED, Band
+from headscarp.core.errors import SplitError, StackError
+from headscarp.core.stack import LABEL, VALID, stack_bands
+from headscarp.core.tile import Tile, Window
+from headscarp.nets.batch import Batch
+from headscarp.tiles.dataset import as_stack, raster_shape, read_window
+from headscarp.tiles.partition import PARTS, Split
+
+
+@dataclass(frozen=True)
+class TilePixels:
+    """What a tile's read window holds; H and W include the halo.
+
+    x: (C, H, W) float32, raw units, NaN (code 0 for categories) where not valid, mirrored off the raster.
+    valid: (H, W) bool, on the raster and valid. y: (H, W) uint8, 1 landslide, 0 not, 255 does not count.
+    """
+
+    x: np.ndarray
+    valid: np.ndarray
+    y: np.ndarray
+
+
+class TileReader:
+    """Reads tiles of one stack; safe to use from several threads at once.
+
+    bands: what x holds, in order. split: where given, a tile's labels count only in the part it names.
+    Raises StackError where a band is missing or of another kind, SplitError where the split is of another raster.
+    """
+
+    def __init__(self, stack: xr.Dataset | str | Path, bands: Sequence[Band], *, split: Split | None = None) -> None:
+        self.stack = as_stack(stack)
+        self.bands = tuple(bands)
+        self.split = split
+        self.shape = raster_shape(self.stack)
+        _check_bands(self.stack, self.bands)
+        if split is not None and split.shape != self.shape:
+            raise SplitError(
+                f"the split is of a raster of {split.shape[0]} x {split.shape[1]} pixels, the stack has "
+                f"{self.shape[0]} x {self.shape[1]}; make the split from this stack"
+            )
+        self._arrays = [self.stack[band.name] for band in self.bands]
+        self._fills = [NO_VALUE if band.kind == "categorical" else np.nan for band in self.bands]
+        self._label = self.stack.get(LABEL)
+        self._valid = self.stack.get(VALID)
+
+    def read(self, tile: Tile) -> TilePixels:
+        """The pixels of tile.read_window, which may hang over the raster by any amount."""
+        window = tile.read_window
+        rows = mirrored(window.row, window.height, self.shape[0])
+        cols = mirrored(window.col, window.width, self.shape[1])
+        span = _span(rows, cols)
+        take = None if span == window else (rows - span.row, cols - span.col)
+        x = np.empty((len(self.bands), window.height, window.width), np.float32)
+        for plane, array in zip(x, self._arrays, strict=True):
+            plane[...] = _taken(read_window(array, span, sample=tile.sample), take)
+        valid = self._valid_of(x, span, take, tile.sample)
+        _blank(x, ~valid, self._fills)
+        valid &= _on_raster(window, self.shape)
+        return TilePixels(x, valid, self._labels(tile, valid))
+
+    def _valid_of(
+        self, x: np.ndarray, span: Window, take: tuple[np.ndarray, np.ndarray] | None, sample: int
+    ) -> np.ndarray:
+        if self._valid is not None:
+            valid: np.ndarray = _taken(read_window(self._valid, span, sample=sample), take) == 1
+            return valid
+        continuous = [i for i, band in enumerate(self.bands) if band.kind == "continuous"]
+        return np.isfinite(x[continuous]).all(axis=0)
+
+    def _labels(self, tile: Tile, valid: np.ndarray) -> np.ndarray:
+        y = np.full(valid.shape, UNLABELLED, np.uint8)
+        inside = tile.window.clip(self.shape)
+        if self._label is None or inside.height == 0 or inside.width == 0:
+            return y
+        outer = tile.read_window
+        place = Window(inside.row - outer.row, inside.col - outer.col, inside.height, inside.width).slices
+        counts = valid[place]
+        if self.split is not None and tile.split:
+            counts = counts & (self.split.codes(inside, sample=tile.sample) == PARTS.index(tile.split) + 1)
+        y[place] = np.where(counts, read_window(self._label, inside, sample=tile.sample), UNLABELLED)
+        return y
+
+
+def make_batch(pixels: Sequence[TilePixels], tiles: Sequence[Tile]) -> Batch:
+    """A batch from the pixels of tiles whose read windows are of one size."""
+    return Batch(
+        x=torch.from_numpy(np.stack([p.x for p in pixels])),
+        valid=torch.from_numpy(np.stack([p.valid for p in pixels])),
+        y=torch.from_numpy(np.stack([p.y for p in pixels])),
+        tiles=tuple(tiles),
+    )
+
+
+def mirrored(start: int, length: int, size: int) -> np.ndarray:
+    """Raster indices of `length` cells from `start` on, reflected about the first and last of `size` cells, without
+    repeating these, as often as needed: what np.pad does with mode "reflect". (length,) int64."""
+    index = np.arange(start, start + length)
+    if size == 1:
+        return np.zeros_like(index)
+    index = np.abs(index) % (2 * (size - 1))
+    return np.minimum(index, 2 * (size - 1) - index)
+
+
+def _span(rows: np.ndarray, cols: np.ndarray) -> Window:
+    top, left = int(rows.min()), int(cols.min())
+    return Window(top, left, int(rows.max()) + 1 - top, int(cols.max()) + 1 - left)
+
+
+def _taken(pixels: np.ndarray, take: tuple[np.ndarray, np.ndarray] | None) -> np.ndarray:
+    return pixels if take is None else pixels[take[0][:, None], take[1]]
+
+
+def _blank(x: np.ndarray, missing: np.ndarray, fills: Sequence[float]) -> None:
+    if missing.any():
+        for plane, fill in zip(x, fills, strict=True):
+            plane[missing] = fill
+
+
+def _on_raster(window: Window, shape: tuple[int, int]) -> np.ndarray:
+    rows = np.arange(window.row, window.row + window.height)
+    cols = np.arange(window.col, window.col + window.width)
+    return ((rows >= 0) & (rows < shape[0]))[:, None] & ((cols >= 0) & (cols < shape[1]))
+
+
+def _check_bands(stack: xr.Dataset, bands: Sequence[Band]) -> None:
+    held = {band.name: band for band in stack_bands(stack)}
+    missing = [band.name for band in bands if band.name not in held]
+    if missing:
+        raise StackError(f"the stack has no band {', '.join(missing)}; it has {', '.join(held)}: build it with them")
+    for band in bands:
+        if not band.is_feature:
+            raise StackError(f"band {band.name!r} is a {band.kind}; a net may read continuous, direction, categorical")
+        there = held[band.name]
+        if (there.kind, there.classes) != (band.kind, band.classes):
+            raise StackError(
+                f"band {band.name!r} of the stack is {there.kind} with {len(there.classes)} classes; needed: "
+                f"{band.kind} with {len(band.classes)} classes, in the same order: build it with the same class table"
+            )
