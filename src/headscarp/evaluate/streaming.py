@@ -1,0 +1,247 @@
+"""Metrics over any number of pixels in 6 MB: a fine histogram of probabilities, negatives and positives apart.
+
+Counts are exact and the sums are kept as integers, so no order of updates, chunks, threads or merges changes a single
+bit of a result. It refuses probabilities that are NaN or outside [0, 1] under a label, and labels other than
+0, 1 and 255. It knows nothing of blocks on the ground: `intervals` does.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from headscarp.core.errors import StackError
+from headscarp.evaluate import _kernels as k
+from headscarp.evaluate import metrics
+from headscarp.evaluate.bins import bin_edges, bin_of_threshold, cells_of_bins, ladders
+from headscarp.evaluate.metrics import Counts
+
+LAYOUT = 1  # of to_arrays
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A curve over falling thresholds. x, y, threshold: (points,), the first threshold is inf (nothing is called)."""
+
+    x: np.ndarray
+    y: np.ndarray
+    threshold: np.ndarray
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Predicted beside observed, per cell. All (cells,); predicted and observed are NaN in an empty cell.
+
+    low, high: edges of the cell. n: pixels. predicted: their mean probability. observed: their share of positives.
+    """
+
+    low: np.ndarray
+    high: np.ndarray
+    n: np.ndarray
+    predicted: np.ndarray
+    observed: np.ndarray
+
+
+class ScoreHistogram:
+    """Counts of (probability, label) pairs in 253,954 bins, 2^-12 of the smaller of p and 1 - p wide.
+
+    One thread fills one histogram (the loop holds no lock, so threads run side by side); merge them after.
+    """
+
+    def __init__(self) -> None:
+        self._counts = np.zeros((k.FINE_BINS + 1, 2), np.int64)  # the last row takes the unlabelled
+        self._lows = np.zeros(k.FINE_BINS + 1, np.int64)
+        self._nll = self._brier = 0  # Python integers, in units of k.FINE_UNIT
+
+    @classmethod
+    def of(cls, probability: np.ndarray, label: np.ndarray) -> Self:
+        """The histogram of whole arrays at once."""
+        made = cls()
+        made.update(probability, label)
+        return made
+
+    def update(self, probability: np.ndarray, label: np.ndarray) -> None:
+        """Counts more pixels.
+
+        probability: any shape, [0, 1], taken as float32. label: same shape, 1 = landslide, 0 = not, 255 = unlabelled
+        (such pixels are ignored, whatever their probability). The negative log-likelihood keeps probabilities in
+        [1e-7, 1 - 1e-7]. Raises StackError, with nothing counted, on NaN or on values out of range.
+        """
+        probability, label = checked_pixels(probability, label)
+        counts = self._counts.reshape(-1)
+        for start in range(0, probability.size, k.PIECE):
+            piece = slice(start, start + k.PIECE)
+            nll, brier = k.add_scores(probability[piece], label[piece], counts, self._lows)
+            self._nll += int(nll)
+            self._brier += int(brier)
+
+    def merge(self, other: "ScoreHistogram") -> None:
+        """Adds what another histogram has counted."""
+        self._counts += other._counts
+        self._lows += other._lows
+        self._nll += other._nll
+        self._brier += other._brier
+
+    @property
+    def negatives(self) -> np.ndarray:
+        """(bins,) int64, rising probability."""
+        return self._counts[:-1, 0]
+
+    @property
+    def positives(self) -> np.ndarray:
+        """(bins,) int64, rising probability."""
+        return self._counts[:-1, 1]
+
+    @property
+    def edges(self) -> np.ndarray:
+        """(bins,) float32: the smallest probability of each bin."""
+        return bin_edges()
+
+    @property
+    def n(self) -> int:
+        """Labelled pixels."""
+        return int(self._counts[:-1].sum())
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return self._counts.nbytes + self._lows.nbytes
+
+    def predicted_sums(self) -> np.ndarray:
+        """(bins,) float64: exact sum of the probabilities in each bin (those up to 2^-40 count as 2^-40).
+
+        Inside a bin all floats stand on one even ladder, so base and sum of the low bits give it.
+        """
+        base, step = ladders()
+        return base * self._counts[:-1].sum(axis=1) + step * self._lows[:-1]
+
+    def counts(self, threshold: float = 0.5, *, cells: int = k.CELLS) -> Counts:
+        """What the metrics need. threshold: moved to the nearest bin edge, at most 2^-13 of it away."""
+        called = self._counts[bin_of_threshold(threshold) : -1].sum(axis=0)
+        return Counts(
+            negatives=self.negatives,
+            positives=self.positives,
+            cells=self._in_cells(cells_of_bins(cells), cells),
+            nll_sum=np.asarray(self._nll * k.FINE_UNIT),
+            brier_sum=np.asarray(self._brier * k.FINE_UNIT),
+            true_positives=called[1],
+            false_positives=called[0],
+        )
+
+    def auroc(self) -> tuple[float, float]:
+        """The area under the ROC curve and a bound of its error; (NaN, NaN) where one class is missing.
+
+        Pairs in one bin count half, so the error is at most half the share of such pairs. The bound is rigorous and
+        is reached only if every bin were sorted; in practice the error is about a thousandth of it.
+        """
+        used = np.flatnonzero(self.negatives | self.positives)
+        negatives, positives = self._counts[used].T.astype(np.float64)
+        pairs = float(negatives.sum() * positives.sum())
+        if pairs == 0:
+            return float("nan"), float("nan")
+        return float(metrics.area(negatives, positives)), float(0.5 * (positives * negatives).sum() / pairs)
+
+    def average_precision(self) -> float:
+        """Average precision, pixels in one bin taken as tied; NaN where there is no positive."""
+        return float(metrics.average_precision(self.counts()))
+
+    def roc_curve(self, max_points: int = 1000) -> Curve:
+        """x: false positive rate, y: true positive rate, from (0, 0) to (1, 1); thinned evenly along the curve."""
+        true, false, threshold = self._called_at_falling_thresholds()
+        x, y = _share(false, self.negatives.sum()), _share(true, self.positives.sum())
+        return _thinned(x, y, threshold, max_points)
+
+    def precision_recall_curve(self, max_points: int = 1000) -> Curve:
+        """x: recall, y: precision (1 by convention where nothing is called); thinned evenly along the recall."""
+        true, false, threshold = self._called_at_falling_thresholds()
+        called = true + false
+        y = np.divide(true, called, out=np.ones(called.size), where=called > 0)
+        return _thinned(_share(true, self.positives.sum()), y, threshold, max_points)
+
+    def reliability(self, bins: int = k.CELLS) -> Reliability:
+        """Predicted beside observed in cells of equal width (edges moved to bin edges, 2^-12 away at most)."""
+        return self._reliability(cells_of_bins(bins), bins)
+
+    def reliability_by_mass(self, bins: int = k.CELLS) -> Reliability:
+        """Predicted beside observed in cells that hold about equally many pixels; for rare events this sees more."""
+        pixels = self._counts[:-1].sum(axis=1)
+        middle = np.cumsum(pixels) - 0.5 * pixels
+        cell_of_bin = np.minimum(middle * bins // max(pixels.sum(), 1), bins - 1).astype(np.intp)
+        return self._reliability(cell_of_bin, bins)
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Everything as plain arrays, for np.savez; only bins in use are kept."""
+        used = np.flatnonzero(self._counts.any(axis=1))
+        sums = [part for total in (self._nll, self._brier) for part in divmod(total, 1 << 32)]
+        return {
+            "layout": np.array(LAYOUT),
+            "bin": used.astype(np.int32),
+            "counts": self._counts[used],
+            "lows": self._lows[used],
+            "sums": np.array(sums, np.int64),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> Self:
+        """The histogram that to_arrays has written. Raises StackError on another layout."""
+        if int(arrays["layout"]) != LAYOUT:
+            raise StackError(
+                f"these scores have layout {int(arrays['layout'])}, this version reads {LAYOUT}; evaluate again"
+            )
+        made = cls()
+        made._counts[arrays["bin"]] = arrays["counts"]
+        made._lows[arrays["bin"]] = arrays["lows"]
+        high_nll, low_nll, high_brier, low_brier = (int(part) for part in arrays["sums"])
+        made._nll = (high_nll << 32) + low_nll
+        made._brier = (high_brier << 32) + low_brier
+        return made
+
+    def _called_at_falling_thresholds(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        used = np.flatnonzero(self.negatives | self.positives)[::-1]
+        called = np.vstack([np.zeros((1, 2), np.int64), np.cumsum(self._counts[used], axis=0)])
+        return called[:, 1], called[:, 0], np.append(np.inf, self.edges[used].astype(np.float64))
+
+    def _in_cells(self, cell_of_bin: np.ndarray, cells: int) -> np.ndarray:
+        columns = (self._counts[:-1].sum(axis=1), self.positives, self.predicted_sums())
+        return np.stack([np.bincount(cell_of_bin, column, minlength=cells) for column in columns], axis=-1)
+
+    def _reliability(self, cell_of_bin: np.ndarray, cells: int) -> Reliability:
+        n, positives, predicted = self._in_cells(cell_of_bin, cells).T
+        edges = np.append(self.edges.astype(np.float64), 1.0)[np.searchsorted(cell_of_bin, np.arange(cells + 1))]
+        with np.errstate(invalid="ignore"):
+            return Reliability(edges[:-1], edges[1:], n.astype(np.int64), predicted / n, positives / n)
+
+
+def checked_pixels(probability: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Flat float32 probabilities and uint8 labels of pixels that can be scored; raises StackError on others."""
+    probability, label = np.asarray(probability), np.asarray(label)
+    if probability.shape != label.shape:
+        raise StackError(
+            f"probabilities have shape {probability.shape} and labels {label.shape}; give one label per probability"
+        )
+    with np.errstate(over="ignore"):
+        flat = np.ascontiguousarray(probability, dtype=np.float32).reshape(-1)
+    if label.dtype not in (np.bool_, np.uint8) and not np.isin(label, (0, 1, k.UNLABELLED)).all():
+        raise StackError("labels have values other than 0, 1 and 255; recode them, 255 where nothing is known")
+    codes = np.ascontiguousarray(label, dtype=np.uint8).reshape(-1)
+    bad = int(k.count_bad(flat, codes))
+    if bad:
+        raise StackError(
+            f"{bad} of {flat.size} pixels have a label but a probability that is NaN or outside [0, 1], or a label "
+            "other than 0, 1 and 255; label pixels 255 where the map has no data"
+        )
+    return flat, codes
+
+
+def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return part / whole if whole else np.full(part.shape, np.nan)
+
+
+def _thinned(x: np.ndarray, y: np.ndarray, threshold: np.ndarray, max_points: int) -> Curve:
+    """At most max_points of a curve, both ends kept, evenly spaced along |dx| + |dy|."""
+    if x.size > max_points:
+        path = np.cumsum(np.abs(np.diff(x, prepend=x[0])) + np.abs(np.diff(y, prepend=y[0])))
+        wanted = np.searchsorted(path, np.linspace(0, path[-1], max_points - 1))
+        keep = np.unique(np.append(np.minimum(wanted, x.size - 1), [0, x.size - 1]))
+        x, y, threshold = x[keep], y[keep], threshold[keep]
+    return Curve(x, y, threshold)
