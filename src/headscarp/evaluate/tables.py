@@ -1,0 +1,153 @@
+"""The one tidy table of metrics: net, split, part, metric, value, low, high; on disk as CSV and JSON, and in print.
+
+It computes no metric. Missing numbers are an empty field in CSV, null in JSON, NaN here.
+"""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from headscarp.core.artefact import write_json, write_text
+from headscarp.core.errors import OutputError
+from headscarp.evaluate.intervals import Interval
+from headscarp.evaluate.metrics import METRICS
+
+PARTS = ("train", "validation", "test")
+CSV_NAME, JSON_NAME = "metrics.csv", "metrics.json"
+_MISSING = float("nan")
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """One metric of one net on one part of one split. low, high: its 95 % interval, NaN where there is none.
+
+    part: train, validation or test. metric: a name in METRICS. Raises OutputError on other names.
+    """
+
+    net: str
+    split: str
+    part: str
+    metric: str
+    value: float
+    low: float = _MISSING
+    high: float = _MISSING
+
+    def __post_init__(self) -> None:
+        if self.part not in PARTS:
+            raise OutputError(f"part is {self.part!r}; a table of metrics knows {', '.join(PARTS)}")
+        if self.metric not in METRICS:
+            raise OutputError(f"metric is {self.metric!r}; a table of metrics knows {', '.join(METRICS)}")
+
+
+COLUMNS = tuple(field.name for field in fields(MetricRow))
+
+
+def rows_of(net: str, split: str, part: str, scores: Mapping[str, float | Interval]) -> list[MetricRow]:
+    """Rows of one evaluation. scores: by metric, plain values (no interval) or Intervals."""
+    return [
+        MetricRow(net, split, part, metric, score.value, score.low, score.high)
+        if isinstance(score, Interval)
+        else MetricRow(net, split, part, metric, float(score))
+        for metric, score in scores.items()
+    ]
+
+
+def write_table(rows: Iterable[MetricRow], folder: str | Path) -> tuple[Path, Path]:
+    """Writes metrics.csv and metrics.json into a folder, each whole or not at all, replacing what was there.
+
+    Returns the two paths. Numbers are written so that they read back exactly.
+    """
+    rows, folder = list(rows), Path(folder)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in rows:
+        writer.writerow([value if isinstance(value, str) else _as_text(value) for value in asdict(row).values()])
+    return write_text(folder / CSV_NAME, text.getvalue()), write_json(folder / JSON_NAME, [asdict(row) for row in rows])
+
+
+def read_table(folder: str | Path) -> list[MetricRow]:
+    """The rows that write_table has written, from metrics.json, else metrics.csv. Raises OutputError on others."""
+    folder = Path(folder)
+    path = next((folder / name for name in (JSON_NAME, CSV_NAME) if (folder / name).exists()), None)
+    if path is None:
+        raise OutputError(f"{folder} holds no {CSV_NAME}; give the folder that evaluate or compare has written")
+    text = path.read_text(encoding="utf-8")
+    try:
+        records = json.loads(text) if path.suffix == ".json" else list(csv.DictReader(io.StringIO(text)))
+        return [_row_of(record) for record in records]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise OutputError(
+            f"{path} is not a table of metrics with the columns {', '.join(COLUMNS)}; evaluate again"
+        ) from error
+
+
+def pivot(
+    rows: Iterable[MetricRow], *, metrics: Sequence[str] = ("nll", "auroc"), parts: Sequence[str] = ("test", "train")
+) -> tuple[list[tuple[str, str, str]], dict[str, list[MetricRow | None]]]:
+    """The tidy table on its side, as in Table 2 of Hajimoradlou et al. (2019).
+
+    Returns the columns, (split, metric, part) in order of first sight, and by net one row per column, None where
+    missing. Columns without any row are left out.
+    """
+    rows = list(rows)
+    splits = dict.fromkeys(row.split for row in rows)
+    nets = dict.fromkeys(row.net for row in rows)
+    found = {(row.net, row.split, row.metric, row.part): row for row in rows}
+    held = {key[1:] for key in found}
+    columns = [(split, metric, part) for split in splits for metric in metrics for part in parts]
+    columns = [column for column in columns if column in held]
+    return columns, {net: [found.get((net, *column)) for column in columns] for net in nets}
+
+
+def as_markdown(
+    rows: Iterable[MetricRow],
+    *,
+    metrics: Sequence[str] = ("nll", "auroc"),
+    parts: Sequence[str] = ("test", "train"),
+    digits: int = 3,
+) -> str:
+    """A table for people: a row per net, a column per split, metric and part, intervals in brackets."""
+    columns, nets = pivot(rows, metrics=metrics, parts=parts)
+    heads = ["net", *(f"{split} {metric} {part}" for split, metric, part in columns)]
+    body = [[net, *(_as_cell(row, digits) for row in line)] for net, line in nets.items()]
+    widths = [max(len(line[i]) for line in [heads, *body]) for i in range(len(heads))]
+    rule = ["-" * width if i == 0 else "-" * (width - 1) + ":" for i, width in enumerate(widths)]
+    lines = [
+        [
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        for line in [heads, rule, *body]
+    ]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _row_of(record: Mapping[str, object]) -> MetricRow:
+    if set(record) != set(COLUMNS):
+        raise KeyError(", ".join(map(str, record)))
+    net, split, part, metric = (str(record[name]) for name in COLUMNS[:4])
+    value, low, high = (_as_number(record[name]) for name in COLUMNS[4:])
+    return MetricRow(net, split, part, metric, value, low, high)
+
+
+def _as_number(field: object) -> float:
+    return _MISSING if field in (None, "") else float(str(field))
+
+
+def _as_text(value: float) -> str:
+    return "" if math.isnan(value) else repr(float(value))
+
+
+def _as_cell(row: MetricRow | None, digits: int) -> str:
+    if row is None or math.isnan(row.value):
+        return "-"
+    if row.metric == "n":
+        return f"{row.value:.0f}"
+    if math.isnan(row.low) or math.isnan(row.high):
+        return f"{row.value:.{digits}f}"
+    return f"{row.value:.{digits}f} [{row.low:.{digits}f}, {row.high:.{digits}f}]"
