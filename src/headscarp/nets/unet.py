@@ -1,0 +1,87 @@
+"""A U-Net for landslide probability: the trunk, its receptive field, and the CNN on features of the pixels."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import nn
+
+from headscarp.core.band import Band
+from headscarp.nets.features import FeatureNet, he_, last_layer
+from headscarp.nets.net import Schedule, Statistics
+
+DOWN = (16, 32, 64, 128, 128)
+UP = (64, 32, 16, 16)
+ALIGN = 2 ** (len(DOWN) - 1)
+
+
+class CNN(FeatureNet):
+    """The U-Net on features of the pixels. Source: Hajimoradlou, Roberti and Poole (2019), Table 1."""
+
+    schedule = Schedule("sgd", learning_rate=0.125, epochs=20, batch_size=12)
+    align = ALIGN
+
+    def __init__(self, bands: Sequence[Band], *, resolution_m: float, statistics: Statistics) -> None:
+        super().__init__(bands, resolution_m=resolution_m, statistics=statistics)
+        self.reach = unet_reach()
+        self.first = self.make_first(DOWN[0], 3)
+        self.trunk = UNetTrunk(statistics.prevalence)
+
+
+class UNetTrunk(nn.Module):
+    """The U-Net behind its first convolution: two 3x3 convolutions with ReLU a stage, four stages down by max-pooling
+    and four up by bilinear interpolation, long skips by concatenation, and a 1x1 convolution to the logit.
+
+    Bilinear interpolation has no checkerboards, and by half-pixel centres it is the same wherever a tile begins, as
+    long as that is at a multiple of 16. There is no normalisation over pixels, so the net stays local.
+    """
+
+    def __init__(self, prevalence: float) -> None:
+        super().__init__()
+        self.entry = nn.Sequential(nn.ReLU(), _conv(DOWN[0], DOWN[0]), nn.ReLU())
+        self.down = nn.ModuleList(nn.Sequential(nn.MaxPool2d(2), _stage(a, b)) for a, b in pairwise(DOWN))
+        coarser, skips = (DOWN[-1], *UP[:-1]), DOWN[-2::-1]
+        self.up = nn.ModuleList(_stage(a + s, b) for a, s, b in zip(coarser, skips, UP, strict=True))
+        self.upsample = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
+        self.last = last_layer(UP[-1], prevalence)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """x: (B, 16, H, W), H and W multiples of 16. Returns (B, 1, H, W) logits."""
+        kept = [self.entry(x)]
+        for stage in self.down:
+            kept.append(stage(kept[-1]))
+        x = kept.pop()
+        for stage in self.up:
+            x = stage(torch.cat([kept.pop(), self.upsample(x)], dim=1))
+        logits: torch.Tensor = self.last(x)
+        return logits
+
+
+def unet_reach() -> int:
+    """Context in pixels that the U-Net, first convolution included, needs on each side: how far its furthest input is.
+
+    By interval arithmetic from one output pixel back to the input, for each place that the pixel can have in the
+    16-pixel lattice.
+    """
+    furthest = 0
+    for place in range(ALIGN):
+        low = high = place
+        wanted = []
+        for _ in UP:
+            low, high = low - 2, high + 2  # two convolutions
+            wanted.append((low, high))  # of the skip at this level
+            low, high = (low - 1) // 2, (high + 1) // 2  # bilinear, from the level below
+        low, high = low - 2, high + 2
+        for skip_low, skip_high in reversed(wanted):
+            low, high = min(2 * low, skip_low), max(2 * high + 1, skip_high)  # max-pooling, or the skip
+            low, high = low - 2, high + 2
+        furthest = max(furthest, place - low, high - place)
+    return furthest
+
+
+def _stage(channels: int, out: int) -> nn.Sequential:
+    return nn.Sequential(_conv(channels, out), nn.ReLU(inplace=True), _conv(out, out), nn.ReLU(inplace=True))
+
+
+def _conv(channels: int, out: int) -> nn.Conv2d:
+    return he_(nn.Conv2d(channels, out, 3, padding=1))
