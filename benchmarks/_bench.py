@@ -17,10 +17,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 
-def alternate(
-    a: Callable[[], Any], b: Callable[[], Any], rounds: int = 5, *, warm_up: bool = True
-) -> dict[str, Any]:
+
+def alternate(a: Callable[[], Any], b: Callable[[], Any], rounds: int = 5, *, warm_up: bool = True) -> dict[str, Any]:
     """Time a and b in turn (a b, b a, a b, ...), so that whatever else runs on the machine hits both.
 
     warm_up: call each once before the clock starts (compiles kernels, fills the page cache); the results of
@@ -65,8 +66,8 @@ def timed(job: Callable[[], Any]) -> tuple[float, float, Any]:
 def peak_memory_of(job: Callable[..., Any] | Sequence[str], *arguments: Any) -> dict[str, Any]:
     """Run a job in a fresh process and return its peak resident memory and times.
 
-    job: a function at the top of an importable module, called with `arguments` (all of it must pickle), or the
-    words of a command line. The fresh process imports what it needs, so imports count in the peak; for a
+    job: a function at the top of an importable module, called with `arguments` (all must pickle), or the words of
+    a command line. The fresh process imports what it needs, so imports count in the peak; for a
     function the wall and CPU seconds are those of the call alone.
     Returns peak_bytes, wall_s, cpu_s and result (for a command: its exit code).
     """
@@ -99,6 +100,20 @@ def verdict(bars: Sequence[tuple[str, bool]]) -> int:
     return 0 if all(held for _, held in bars) else 1
 
 
+def simulated_dem(height: int, width: int, *, seed: int = 0, missing: bool = True) -> NDArray[np.float32]:
+    """Hills that are cheap to make: (height, width) float32 metres, no two cells alike, a lake of NaN if asked."""
+    generator = np.random.default_rng(seed)
+    dem = generator.normal(0, 0.3, (height, width)).astype(np.float32)
+    for wave_px in (2000, 700, 230, 80, 30):
+        north, east = (np.arange(n) / wave_px + generator.uniform(0, 6) for n in (height, width))
+        bend = (np.sin(north * 2.3) * 0.8, np.cos(east * 1.7) * 0.8)
+        across = np.sin(2 * np.pi * (north + bend[0]))[:, None] * np.cos(2 * np.pi * (east + bend[1]))
+        dem += (across * wave_px / 6).astype(np.float32)
+    if missing:
+        dem[height // 3 : height // 3 + height // 10, width // 5 : width // 4] = np.nan
+    return dem + np.float32(1000)
+
+
 def describe_machine() -> str:
     """One line: processor, cores, load, Python; a figure without its machine means little."""
     model = platform.processor() or platform.machine()
@@ -107,9 +122,7 @@ def describe_machine() -> str:
         named = [line for line in info.read_text().splitlines() if line.startswith("model name")]
         model = named[0].split(":", 1)[1].strip() if named else model
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
-    return (
-        f"{model}, {os.cpu_count()} cores, load {load:.1f} at the start, Python {platform.python_version()}"
-    )
+    return f"{model}, {os.cpu_count()} cores, load {load:.1f} at the start, Python {platform.python_version()}"
 
 
 _LAUNCHER = """
