@@ -8,12 +8,14 @@ from abc import ABC
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from headscarp.core.band import Band
 from headscarp.nets.batch import Batch
-from headscarp.nets.coded import CodedConv2d
+from headscarp.nets.coded import CodedConv2d, dense_features, read_tile, side_by_side
+from headscarp.nets.codes import Layout
 from headscarp.nets.layers import Align, Encode
 from headscarp.nets.net import PixelNet, Statistics
 
@@ -38,22 +40,34 @@ class FeatureNet(PixelNet, ABC):
 
     def dense_features(self, batch: Batch) -> torch.Tensor:
         """(B, F, H, W) float32: encoded bands, then aligned features range by range; finite everywhere."""
-        features = self.encode(batch.x)
+        if not batch.x.is_cuda and not batch.x.requires_grad:
+            return dense_features(batch.x, batch.valid, self.first.layout, self.encode, self.alignment)
+        return self.dense_features_anywhere(batch)
+
+    def dense_features_anywhere(self, batch: Batch) -> torch.Tensor:
+        """The same by torch alone: on any device, and with a gradient to x."""
+        features: torch.Tensor = self.encode(batch.x)
         if self.alignment is None:
             return features
         return torch.cat([features, self.alignment(batch.x, batch.valid, features)], dim=1)
 
     def front(self, batch: Batch) -> torch.Tensor:
-        out: torch.Tensor = self.first(self.dense_features(batch))
+        out: torch.Tensor
+        if self.front_dense or not _from_codes(batch, self.first):
+            out = self.first(self.dense_features(batch))
+        else:
+            out = self.first.coded(self._read_tiles(batch))
         return out
 
     def make_first(self, out: int, kernel: int) -> CodedConv2d:
-        """The first layer, its weights scaled to the number of features at work in a pixel."""
-        active = sum(1 for _ in self.bands)
-        if self.alignment is not None:
-            planes = {name.split("=")[0] for name in self.alignment.aligned}
-            active += len(planes) * len(self.alignment.radii)
-        return CodedConv2d(len(self.feature_names()), out, kernel, active=active)
+        """The first layer over the features of this net; call it when the alignment stands."""
+        return CodedConv2d(Layout(self.encode, self.alignment), out, kernel)
+
+    def _read_tiles(self, batch: Batch) -> list[tuple[np.ndarray, ...]]:
+        def one(i: int) -> tuple[np.ndarray, ...]:
+            return read_tile(batch.x[i], batch.valid[i], self.first.layout, self.encode, self.alignment)
+
+        return side_by_side(one, len(batch.x))
 
     def aligned_arguments(self) -> dict[str, Any]:
         """The arguments of the alignment as plain values."""
@@ -65,6 +79,11 @@ class FeatureNet(PixelNet, ABC):
             "elevation": self.alignment.elevation,
             "points": self.alignment.points,
         }
+
+
+def _from_codes(batch: Batch, first: CodedConv2d) -> bool:
+    """Whether the first layer can be looked up: on the CPU, in float32, with no gradient of x asked for."""
+    return first.weight.device.type == "cpu" and first.weight.dtype == torch.float32 and not batch.x.requires_grad
 
 
 def log_odds(prevalence: float) -> float:
