@@ -1,8 +1,9 @@
 """The physical law of the simulated landslides: infinite slopes, soil water from uphill, soil that creeps downhill.
 
 Factor of safety of an infinite slope with steady-state wetness (Montgomery and Dietrich 1994, Water Resources Research
-30, 1153-1171), and the probability of failure where strength scatters log-normally about it. Nothing is hidden: the
-law reads only what a stack shows to a net, so no model can score better on average than the law itself.
+30, 1153-1171), and the probability of failure where strength scatters log-normally about it. The law
+reads only bands that a stack shows to a net, but also a margin around the map, where water and soil may come from;
+so no model can score better on average than the law itself, and near the edges none can quite reach it.
 """
 
 from dataclasses import dataclass

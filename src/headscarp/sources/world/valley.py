@@ -1,6 +1,6 @@
 """The embedded default: a simulated valley whose landslides are drawn from a known law. No download, no real place.
 
-Because the law reads only what the stack shows, its own scores are the best that any model can reach on average.
+The labels are fair draws from the law, so its own scores are the best that any model can reach on average.
 Refuses to be taken for data: the stack and each of its bands say that they are simulated.
 """
 
