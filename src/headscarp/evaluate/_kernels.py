@@ -18,8 +18,8 @@ SHIFT = 23 - KEPT_BITS
 LOW_MASK = (1 << SHIFT) - 1
 BASE = (127 - 40) << 23  # bit pattern of 2^-40
 HALF = 39 << KEPT_BITS  # bin of 0.5
-NEAREST = (16 << KEPT_BITS) - 1  # 1 - p is 0 or at least 2^-24 in float32: one bin for 0 and no empty octaves
-FINE_BINS = 2 * HALF - NEAREST + 1
+NEAREST = (16 << KEPT_BITS) - 2  # 1 - p is 0 or at least 2^-24 in float32: one bin for 0 and no empty octaves
+FINE_BINS = 2 * HALF - NEAREST
 
 COARSE_SHIFT = KEPT_BITS - 3  # 8 bins an octave of odds, over the same range
 COARSE_BINS = ((FINE_BINS - 1) >> COARSE_SHIFT) + 1
@@ -59,15 +59,19 @@ def _rounded(value: Any) -> Any:
 
 @njit(cache=True, error_model="numpy")
 def _key(p: Any) -> Any:
-    """Bit pattern of p or 1 - p, whichever is smaller, above that of 2^-40; never negative."""
-    q = np.float32(1) - p if p >= np.float32(0.5) else p
-    return max(_bits32(q) - np.int32(BASE), np.int32(0))
+    """Bit pattern of p or 1 - p, whichever is smaller, above that of 2^-40; never negative.
+
+    One less for 1 - p, so that a bin holds its lower edge on both sides: 0.75 and above are whole bins.
+    """
+    upper = p >= np.float32(0.5)
+    q = np.float32(1) - p if upper else p
+    return max(_bits32(q) - np.int32(BASE) - np.int32(upper), np.int32(0))
 
 
 @njit(cache=True, error_model="numpy")
 def _bin(p: Any, key: Any) -> Any:
     k = key >> np.int32(SHIFT)
-    return np.int32(2 * HALF) - max(k, np.int32(NEAREST)) if p >= np.float32(0.5) else k
+    return np.int32(2 * HALF - 1) - max(k, np.int32(NEAREST)) if p >= np.float32(0.5) else k
 
 
 @njit(cache=True, error_model="numpy")
@@ -119,7 +123,7 @@ def add_scores(probability: np.ndarray, label: np.ndarray, counts: np.ndarray, l
     nll, brier = np.int64(0), np.int64(0)
     for start in range(0, probability.size, _STRIP):
         p, y = probability[start : start + _STRIP], label[start : start + _STRIP]
-        more_nll, more_brier = _sum_losses(p, y)
+        more_nll, more_brier = _sum_losses(p, y, 1 / FINE_UNIT)
         nll += more_nll
         brier += more_brier
         _find_slots(p, y, slot, low)
@@ -128,12 +132,12 @@ def add_scores(probability: np.ndarray, label: np.ndarray, counts: np.ndarray, l
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _sum_losses(p: np.ndarray, y: np.ndarray) -> tuple[Any, Any]:
+def _sum_losses(p: np.ndarray, y: np.ndarray, per_unit: float) -> tuple[Any, Any]:
     nll, brier = np.int64(0), np.int64(0)
     for i in range(p.size):
         loss, miss = _losses(p[i], y[i])
-        nll += _rounded(loss * (1 / FINE_UNIT))
-        brier += _rounded(miss * (1 / FINE_UNIT))
+        nll += _rounded(loss * per_unit)
+        brier += _rounded(miss * per_unit)
     return nll, brier
 
 
@@ -157,36 +161,29 @@ def _count(slot: np.ndarray, low: np.ndarray, counts: np.ndarray, lows: np.ndarr
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def add_block_scores(
-    pixels: tuple[np.ndarray, np.ndarray, np.ndarray],
-    cell_of_bin: np.ndarray,
-    threshold_bin: int,
-    histogram: np.ndarray,
-    sums: np.ndarray,
+    probability: np.ndarray, label: np.ndarray, tables: tuple[np.ndarray, int], histogram: np.ndarray, sums: np.ndarray
 ) -> None:
-    """Counts checked pixels into the rows of their blocks.
+    """Counts checked pixels that are all of one block.
 
-    pixels: (probability (n,) float32, label (n,) uint8, row (n,) intp or (1,) where all share one).
-    cell_of_bin: (FINE_BINS,) intp. histogram: (rows, COARSE_BINS, 2) uint32. sums: (rows, 3 * CELLS + 4) int64:
-    count, positives and predicted sum of each cell, then nll, brier, true and false positives; all but the counts
-    in units of BLOCK_UNIT.
+    probability: (n,) float32. label: (n,) uint8. tables: cell of each fine bin (FINE_BINS,) intp, and the bin of the
+    threshold. histogram: (COARSE_BINS, 2) uint32. sums: (3 * CELLS + 4,) int64: count, positives and predicted sum of
+    each cell, then nll, brier, true and false positives; all but the counts in units of BLOCK_UNIT.
     """
-    probability, label, row = pixels
-    step = 1 if row.size > 1 else 0
+    cell_of_bin, threshold_bin = tables
+    nll, brier = _sum_losses(probability, label, 1 / BLOCK_UNIT)
+    sums[3 * CELLS] += nll
+    sums[3 * CELLS + 1] += brier
     for i in range(probability.size):
-        p, y, r = probability[i], label[i], row[i * step]
+        p, y = probability[i], label[i]
         if y == UNLABELLED:
             continue
         j = _bin(p, _key(p))
-        histogram[r, j >> COARSE_SHIFT, y] += np.uint32(1)
-        loss, miss = _losses(p, y)
+        histogram[j >> COARSE_SHIFT, y] += np.uint32(1)
         cell = 3 * cell_of_bin[j]
-        sums[r, cell] += 1
-        sums[r, cell + 1] += y
-        sums[r, cell + 2] += _rounded(np.float64(p) * (1 / BLOCK_UNIT))
-        sums[r, 3 * CELLS] += _rounded(loss * (1 / BLOCK_UNIT))
-        sums[r, 3 * CELLS + 1] += _rounded(miss * (1 / BLOCK_UNIT))
-        if j >= threshold_bin:
-            sums[r, 3 * CELLS + 3 - y] += 1
+        sums[cell] += 1
+        sums[cell + 1] += y
+        sums[cell + 2] += _rounded(np.float64(p) * (1 / BLOCK_UNIT))
+        sums[3 * CELLS + 3 - y] += j >= threshold_bin
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

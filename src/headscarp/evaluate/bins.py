@@ -14,11 +14,11 @@ from headscarp.evaluate import _kernels as k
 @cache
 def bin_edges() -> np.ndarray:
     """(bins,) float32, never falling: the smallest probability of each bin (of the next used one where none fits)."""
-    low = _float_of(np.arange(k.HALF + 1))
+    low = _float_of(np.arange(k.HALF))
     low[0] = 0.0
-    # Above one half a bin ends where the next larger 1 - p begins; float32 there are whole multiples of 2^-24.
-    ends = _float_of(np.arange(k.HALF, k.NEAREST, -1))
-    high = 1.0 - (np.ceil(ends * 2**24) - 1) / 2**24
+    # Above one half a bin begins at its largest 1 - p; float32 there are whole multiples of 2^-24.
+    largest = _float_of(np.arange(k.HALF, k.NEAREST, -1))
+    high = 1.0 - np.floor(largest * 2**24) / 2**24
     edges = np.concatenate([low, high]).astype(np.float32)
     edges.flags.writeable = False
     return edges
@@ -49,10 +49,11 @@ def cells_of_bins(cells: int) -> np.ndarray:
 @cache
 def ladders() -> tuple[np.ndarray, np.ndarray]:
     """(bins,) twice: the probability of each bin at low bits 0, and what one low bit adds."""
-    key = np.concatenate([np.arange(k.HALF), np.arange(k.HALF, k.NEAREST - 1, -1)])
-    base, step = _float_of(key), (_float_of(key + 1) - _float_of(key)) / (1 << k.SHIFT)
-    base[-1], step[-1] = 0.0, 0.0  # 1 - p is exactly 0
+    key = np.concatenate([np.arange(k.HALF), np.arange(k.HALF - 1, k.NEAREST - 1, -1)])
     upper = np.arange(key.size) >= k.HALF
+    step = (_float_of(key + 1) - _float_of(key)) / (1 << k.SHIFT)
+    base = _float_of(key) + np.where(upper, step, 0.0)
+    base[-1], step[-1] = 0.0, 0.0  # 1 - p is exactly 0
     return np.where(upper, 1.0 - base, base), np.where(upper, -step, step)
 
 

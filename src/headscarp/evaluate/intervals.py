@@ -53,13 +53,16 @@ class BlockScores:
         """
         flat, codes = checked_pixels(probability, label)
         if not isinstance(block, np.ndarray):
-            self._add([int(block) if isinstance(block, np.integer) else block], np.zeros(1, np.intp), flat, codes)
+            self._add(int(block) if isinstance(block, np.integer) else block, flat, codes)
             return
         if block.shape != np.shape(label):
             raise StackError(f"blocks have shape {block.shape} and labels {np.shape(label)}; give one block per pixel")
-        labelled = codes != k.UNLABELLED
-        names, row = np.unique(block.reshape(-1)[labelled], return_inverse=True)
-        self._add(names.tolist(), row.astype(np.intp), flat[labelled], codes[labelled])
+        if block.size == 0:
+            return
+        order = np.argsort(block, axis=None, kind="stable")
+        names, starts = np.unique(block.reshape(-1)[order], return_index=True)
+        for name, of_block in zip(names.tolist(), np.split(order, starts[1:]), strict=True):
+            self._add(name, flat[of_block], codes[of_block])
 
     def merge(self, other: "BlockScores") -> None:
         """Adds what another has counted at the same threshold. Raises StackError at a different one."""
@@ -68,7 +71,9 @@ class BlockScores:
                 f"scores at threshold {self.threshold} and {other.threshold} do not add up; count both at one"
             )
         for name, (histogram, sums) in other._rows.items():
-            self._add_row(name, histogram, sums)
+            own_histogram, own_sums = self._row(name)
+            own_histogram += histogram
+            own_sums += sums
 
     @property
     def names(self) -> list[Hashable]:
@@ -99,23 +104,16 @@ class BlockScores:
         rows = [self._rows[name][0].sum(axis=0, dtype=np.int64) for name in names]
         return np.array(rows, np.int64).reshape(-1, 2)
 
-    def _add(self, names: Sequence[Hashable], row: np.ndarray, flat: np.ndarray, codes: np.ndarray) -> None:
+    def _add(self, name: Hashable, flat: np.ndarray, codes: np.ndarray) -> None:
         if not (codes != k.UNLABELLED).any():
             return
-        histogram = np.zeros((len(names), k.COARSE_BINS, 2), np.uint32)
-        sums = np.zeros((len(names), _SUMS), np.int64)
-        if len(names) == 1:
-            row = row[:1]
-        k.add_block_scores((flat, codes, row), cells_of_bins(k.CELLS), self._threshold_bin, histogram, sums)
-        for i, name in enumerate(names):
-            self._add_row(name, histogram[i], sums[i])
+        histogram, sums = self._row(name)
+        k.add_block_scores(flat, codes, (cells_of_bins(k.CELLS), self._threshold_bin), histogram, sums)
 
-    def _add_row(self, name: Hashable, histogram: np.ndarray, sums: np.ndarray) -> None:
-        if name in self._rows:
-            self._rows[name][0][...] += histogram
-            self._rows[name][1][...] += sums
-        else:
-            self._rows[name] = histogram.copy(), sums.copy()
+    def _row(self, name: Hashable) -> tuple[np.ndarray, np.ndarray]:
+        if name not in self._rows:
+            self._rows[name] = np.zeros((k.COARSE_BINS, 2), np.uint32), np.zeros(_SUMS, np.int64)
+        return self._rows[name]
 
     def _flat(self, names: Sequence[Hashable]) -> np.ndarray:
         """(blocks, 2 * COARSE_BINS + _SUMS) float64."""
