@@ -1,0 +1,1 @@
+"""Where data come from: rasters, vectors, points, public data sets, simulated worlds."""
