@@ -1,0 +1,56 @@
+"""The recipes of the house on the real data that they name."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from headscarp.assemble import build, recipe_from_dict
+from headscarp.core.stack import stack_bands
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+pytestmark = [
+    pytest.mark.skipif("HEADSCARP_DATA" not in os.environ, reason="HEADSCARP_DATA names no mirror of the data sets"),
+    pytest.mark.filterwarnings("ignore::headscarp.core.errors.HeadscarpWarning"),
+]
+
+
+def test_balakot(tmp_path):
+    stack = build(RECIPES / "balakot.toml", tmp_path / "balakot.zarr")
+    assert stack.sizes["y"] == 987
+    label = stack["landslide"].values
+    assert 0.01 < (label == 1).mean() < 0.02
+    assert stack.attrs["report"]["labels"]["total"] == 2641
+    for band in stack_bands(stack):
+        values = stack[band.name].values
+        assert np.isfinite(values).mean() > 0.99
+        assert band.kind != "categorical" or (values > 0).all()
+    assert stack["lithology"].attrs["classes"][0].startswith("Marble, Graphite schist")
+    assert "pCs" in stack["rock_age"].attrs["classes"]
+    assert any("AW3D30 (c) JAXA" in item["licence"] for item in stack.attrs["made"]["inputs"])
+
+
+def test_ecuador(tmp_path):
+    stack = build(RECIPES / "ecuador.toml", tmp_path / "ecuador.zarr")
+    label = stack["landslide"].values
+    assert (label == 1).sum() == 175
+    assert (label == 0).sum() >= 174
+    assert (label == 255).mean() > 0.99
+    assert [b.units for b in stack_bands(stack)][:3] == ["degree", "1/m", "1/m"]
+
+
+def test_zevenbergen_thorne_equals_the_published_raster(tmp_path):
+    published = build(RECIPES / "ecuador.toml", tmp_path / "published.zarr")
+    dem = "dataset:ecuador_susceptibility/dem_rsaga.tif"
+    names = ("slope", "plan_curvature", "profile_curvature")
+    terrain = [{"name": name, "terrain": name, "from": "elevation", "method": "zevenbergen_thorne"} for name in names]
+    bands = [{"name": "elevation", "raster": dem, "units": "m"}, *terrain]
+    recipe = {"name": "derived", "grid": {"like": dem}, "band": bands}
+    derived = build(recipe_from_dict(recipe), tmp_path / "derived.zarr", block_px=256)
+    for name in names:
+        ours, theirs = derived[name].values, published[name].values
+        both = np.isfinite(ours) & np.isfinite(theirs)
+        assert both.mean() > 0.97
+        difference = np.abs(ours - theirs)[both]
+        assert np.quantile(difference, 0.999) < 1e-3, name
