@@ -76,12 +76,18 @@ def read_tile(
 
 
 def dense_features(
-    x: torch.Tensor, valid: torch.Tensor, layout: Layout, encode: Encode, align: Align | None
+    x: torch.Tensor,
+    valid: torch.Tensor,
+    layout: Layout,
+    encode: Encode,
+    align: Align | None,
+    *,
+    out: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """(B, F, H, W) float32 of a batch on the CPU: one-hot planes and aligned features written once, in one go."""
     bands, (b, _, h, w) = x.detach().contiguous().numpy(), x.shape
     aligned = layout.ranges * layout.aligned
-    out = torch.empty((b, layout.features + aligned, h, w))
+    out = torch.empty((b, layout.features + aligned, h, w)) if out is None else out
     planes = out.numpy()
 
     def one(i: int) -> None:

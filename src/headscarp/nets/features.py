@@ -38,10 +38,13 @@ class FeatureNet(PixelNet, ABC):
         """Names of what the first layer reads, in its order."""
         return (*self.encode.names, *(self.alignment.names if self.alignment else ()))
 
-    def dense_features(self, batch: Batch) -> torch.Tensor:
-        """(B, F, H, W) float32: encoded bands, then aligned features range by range; finite everywhere."""
-        if not batch.x.is_cuda and not batch.x.requires_grad:
-            return dense_features(batch.x, batch.valid, self.first.layout, self.encode, self.alignment)
+    def dense_features(self, batch: Batch, *, out: torch.Tensor | None = None) -> torch.Tensor:
+        """(B, F, H, W) float32: encoded bands, then aligned features range by range; finite everywhere.
+
+        out: room for the result, on the CPU, used again where many are made: new memory costs more than the work.
+        """
+        if batch.x.device.type == "cpu" and not batch.x.requires_grad:
+            return dense_features(batch.x, batch.valid, self.first.layout, self.encode, self.alignment, out=out)
         return self.dense_features_anywhere(batch)
 
     def dense_features_anywhere(self, batch: Batch) -> torch.Tensor:
@@ -101,8 +104,8 @@ def he_(layer: nn.Conv2d) -> nn.Conv2d:
 
 
 def last_layer(channels: int, prevalence: float) -> nn.Conv2d:
-    """The 1x1 convolution to the logit: at the start it says the prevalence, plus little."""
+    """The 1x1 convolution to the logit: at the start it says the prevalence, more or less."""
     layer = nn.Conv2d(channels, 1, 1)
-    nn.init.normal_(layer.weight, std=0.1 / math.sqrt(channels))
+    nn.init.normal_(layer.weight, std=1 / math.sqrt(channels))
     nn.init.constant_(layer.bias, log_odds(prevalence))  # type: ignore[arg-type]
     return layer

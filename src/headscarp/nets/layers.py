@@ -62,7 +62,7 @@ class Encode(nn.Module):
 def one_hot(codes: torch.Tensor, classes: int) -> torch.Tensor:
     """(B, 1, H, W) float codes -> (B, 1 + classes, H, W) float32; NaN and codes without a class are "no value"."""
     known = (codes >= 0.5) & (codes < classes + 0.5)
-    codes = torch.where(known, codes, float(NO_VALUE)).round()
+    codes = torch.where(known, (codes + 0.5).floor(), float(NO_VALUE))
     planes = torch.arange(1 + classes, device=codes.device, dtype=codes.dtype)
     return (codes == planes.view(1, -1, 1, 1)).float()
 
@@ -131,7 +131,7 @@ class Align(nn.Module):
     def find(self, x: torch.Tensor, valid: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Where each pixel reads: flat pixel index (B, R, H, W) int64, and where that pixel is above it, bool."""
         elevation = x[:, self.elevation_at].detach().float()
-        if elevation.is_cuda:
+        if elevation.device.type != "cpu":
             found = [highest_on_ring(elevation, valid, offsets) for offsets in self.rings]
         else:
             found = [self._find_on_cpu(elevation, valid, radius) for radius in self.radii]
