@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any, Protocol, Self
 
 import numpy as np
-from scipy.optimize import isotonic_regression
+from scipy.optimize import isotonic_regression, minimize
 from scipy.special import expit, logit, xlogy
 
 from headscarp.core.errors import BundleError, HeadscarpWarning, TrainingError
@@ -144,12 +144,12 @@ def fit_temperature(scores: Scores) -> Temperature:
 
     Raises TrainingError where a class is missing; warns where the net ranks backwards.
     """
-    return _fitted(scores, np.array([True, False]))
+    return _fitted(scores, farthest=0.0)
 
 
 def fit_platt(scores: Scores) -> Temperature:
     """The temperature and shift that minimise the negative log-likelihood. Raises as fit_temperature."""
-    return _fitted(scores, np.array([True, True]))
+    return _fitted(scores, farthest=_FARTHEST)
 
 
 def fit_isotonic(scores: Scores, *, max_knots: int = 32) -> Isotonic:
@@ -176,51 +176,30 @@ FITS: dict[str, Callable[[Scores], Calibration]] = {
 }
 
 
-def _fitted(scores: Scores, free: np.ndarray) -> Temperature:
-    """Damped Newton steps on (1 / scale, shift), of which `free` may move; the loss is convex in both."""
+def _fitted(scores: Scores, *, farthest: float) -> Temperature:
+    """The best 1 / scale and shift, the shift at most so far from 0; the loss is convex in both."""
     predicted, n, positives = _pooled_by_bin(scores)
-    total = positives.sum()
+    total, weight, z = positives.sum(), n / n.sum(), _logits(predicted)
     # Platt's softened targets keep the fit finite where the classes do not overlap.
     soft_positive, soft_negative = (total + 1) / (total + 2), 1 / (n.sum() - total + 2)
     target = (positives * soft_positive + (n - positives) * soft_negative) / n.sum()
-    weight, z = n / n.sum(), _logits(predicted)
-    slopes = np.stack([z, np.ones_like(z)])[free]  # (free, bins)
-    low, high = np.array([_GENTLEST, -_FARTHEST])[free], np.array([_STEEPEST, _FARTHEST])[free]
-    fixed = np.array([1.0, 0.0])
 
-    def loss(found: np.ndarray) -> float:
-        s = _line(found, free, fixed, z)
-        return float(weight @ np.logaddexp(0, s) - target @ s)
+    def loss(found: np.ndarray) -> tuple[float, np.ndarray]:
+        s = found[0] * z + found[1]
+        excess = weight * expit(s) - target
+        return float((weight * np.logaddexp(0, s) - target * s).sum()), np.array([(excess * z).sum(), excess.sum()])
 
-    found = np.array([1.0, 0.0])[free]
-    for _ in range(100):
-        p = expit(_line(found, free, fixed, z))
-        gradient = slopes @ (weight * p - target)
-        curvature = (slopes * (weight * p * (1 - p))) @ slopes.T + 1e-12 * np.eye(len(found))
-        step = np.linalg.solve(curvature, gradient)
-        size, before = 1.0, loss(found)
-        while loss(np.clip(found - size * step, low, high)) > before and size > 1e-6:
-            size *= 0.5
-        moved = np.clip(found - size * step, low, high)
-        if np.abs(moved - found).max() < 1e-10:
-            break
-        found = moved
-    both = fixed.copy()
-    both[free] = found
-    if both[0] <= _GENTLEST:
+    bounds = [(_GENTLEST, _STEEPEST), (-farthest, farthest)]
+    options = {"ftol": 1e-15, "gtol": 1e-9, "maxiter": 1000}
+    slope, shift = minimize(loss, [1.0, 0.0], jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
+    if slope <= _GENTLEST:
         warnings.warn(
             f"higher probabilities do not go with more landslides in the {int(n.sum())} pixels of calibration; the "
             f"temperature was held at {1 / _GENTLEST:.0f}. Do not trust this net's map",
             HeadscarpWarning,
             stacklevel=3,
         )
-    return Temperature(float(1 / both[0]), float(both[1]))
-
-
-def _line(found: np.ndarray, free: np.ndarray, fixed: np.ndarray, z: np.ndarray) -> np.ndarray:
-    both = fixed.copy()
-    both[free] = found
-    return both[0] * z + both[1]
+    return Temperature(float(1 / slope), float(shift))
 
 
 def _pooled_by_bin(scores: Scores) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,0 +1,39 @@
+"""Options that several verbs share, with the words that explain them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Out = Annotated[Path, typer.Option("--out", "-o", help="Where to write; refused if it exists, unless --overwrite.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with what an interrupted run has finished.")]
+Workers = Annotated[int | None, typer.Option("--workers", help="Threads; default: all cores.", min=1)]
+Scheduler = Annotated[
+    str | None,
+    typer.Option("--scheduler", help="Address of a dask.distributed scheduler, to run the same blocks on a cluster."),
+]
+Seed = Annotated[int | None, typer.Option("--seed", help="Seed of everything random; default: the recipe's, or 0.")]
+StackPath = Annotated[Path, typer.Argument(metavar="STACK", help="A stack made by `headscarp build`.")]
+BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A folder made by `headscarp train`.")]
+SplitOption = Annotated[
+    str | None,
+    typer.Option(
+        "--split",
+        help="`blocks`, `random`, or a split.geojson. Default: the split that the recipe names, else `blocks`.",
+    ),
+]
+BlockSize = Annotated[
+    float | None, typer.Option("--block-size-m", help="Side of the blocks of a blocked split, in metres.", min=1.0)
+]
+Buffer = Annotated[
+    float | None,
+    typer.Option("--buffer-m", help="Training pixels nearer than this to a test block are left out.", min=0.0),
+]
+Folds = Annotated[int | None, typer.Option("--folds", help="Number of folds of the split.", min=2)]
+Fold = Annotated[int | None, typer.Option("--fold", help="Which fold is the test part; the next one validates.", min=0)]
+
+
+def comma_list(text: str) -> list[str]:
+    """The items of a list given with commas."""
+    return [item.strip() for item in text.split(",") if item.strip()]

@@ -1,0 +1,150 @@
+"""The verb evaluate: how good a bundle is on each part of a split, with intervals, streamed tile by tile."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from headscarp.core.artefact import check_output, write_json
+from headscarp.core.bundle import Bundle, open_bundle
+from headscarp.core.grid import ground_resolution_m
+from headscarp.core.machine import cores
+from headscarp.core.provenance import made_by
+from headscarp.core.stack import fingerprint, open_stack, stack_grid
+from headscarp.evaluate.intervals import Interval, block_bootstrap
+from headscarp.evaluate.metrics import score
+from headscarp.evaluate.scoring import NetPredictor, PartScores, Predictor, Preview, Recode, score_part
+from headscarp.evaluate.tables import PARTS, MetricRow, rows_of, write_table
+from headscarp.nets import net_from_bundle
+from headscarp.tiles.fits import check_fits
+from headscarp.tiles.reader import TileReader
+from headscarp.tiles.splits import Split, read_split, split_from_json
+from headscarp.tiles.tiling import halo_of, train_tiles
+
+TILE_PX = 512
+BOOTSTRAP_BLOCK_M = 1000.0
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What evaluate found. rows: the tidy table. parts: scores by part. preview: a small map beside the truth."""
+
+    net: str
+    split: str
+    threshold: float
+    rows: tuple[MetricRow, ...]
+    parts: Mapping[str, PartScores]
+    preview: Preview
+
+    def value(self, metric: str, part: str = "test") -> MetricRow:
+        """One row of the table."""
+        return next(row for row in self.rows if row.metric == metric and row.part == part)
+
+    @property
+    def text(self) -> str:
+        """What a person wants to read first."""
+        nll, skill, auroc = (self.value(m) for m in ("nll", "skill", "auroc"))
+        verdict = "better than" if skill.low > 0 else "not surely better than"
+        return (
+            f"{self.net}, {self.split} split, test part: NLL {nll.value:.4f} [{nll.low:.4f}, {nll.high:.4f}], "
+            f"AUROC {auroc.value:.3f} [{auroc.low:.3f}, {auroc.high:.3f}]. Log-skill {skill.value:.3f} "
+            f"[{skill.low:.3f}, {skill.high:.3f}]: {verdict} the best constant."
+        )
+
+
+def evaluate(
+    bundle: Bundle | str | Path,
+    stack: xr.Dataset | str | Path,
+    *,
+    out: str | Path | None = None,
+    split: Split | str | Path | None = None,
+    parts: Sequence[str] = PARTS,
+    workers: int | None = None,
+    name: str | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> Evaluation:
+    """Scores a bundle on the parts of a split, with 95 % intervals from a block bootstrap.
+
+    split: default is the one the bundle was trained with. out: folder for metrics.csv and metrics.json. workers:
+    threads, default all cores. Squares of about 1 km are resampled. Raises StackError where the stack does not fit
+    the bundle, SplitError where the split does not fit the stack.
+    """
+    bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+    stack = stack if isinstance(stack, xr.Dataset) else open_stack(stack)
+    folder = check_output(out, overwrite=overwrite) if out is not None else None
+    fit = check_fits(bundle, stack)
+    split = split_from_json(bundle.split) if split is None else split
+    split = split if isinstance(split, Split) else read_split(split)
+    evaluation = evaluate_predictor(
+        NetPredictor.of_bundle(bundle),
+        stack,
+        split,
+        bands=fit.bands,
+        recode=fit.recode,
+        halo_px=halo_of(net_from_bundle(bundle)),
+        name=name or bundle.net,
+        threshold=bundle.threshold,
+        parts=parts,
+        workers=workers,
+        seed=seed,
+    )
+    if folder is not None:
+        write_table(evaluation.rows, folder)
+        made = made_by(
+            "evaluate",
+            settings={"net": bundle.net, "parts": list(parts)},
+            inputs=[{"stack": fingerprint(stack)}],
+            seed=seed,
+        )
+        write_json(folder / "made.json", {"made": made})
+    return evaluation
+
+
+def evaluate_predictor(
+    predictor: Predictor,
+    stack: xr.Dataset,
+    split: Split,
+    *,
+    bands: Sequence[Any],
+    halo_px: int,
+    name: str,
+    threshold: float = 0.5,
+    recode: Recode | None = None,
+    parts: Sequence[str] = PARTS,
+    workers: int | None = None,
+    seed: int = 0,
+) -> Evaluation:
+    """Scores anything that turns a batch into probabilities; see `evaluate`."""
+    shape = (stack.sizes["y"], stack.sizes["x"])
+    reader = TileReader(stack, bands, split=split)
+    block_px = max(1, round(BOOTSTRAP_BLOCK_M / ground_resolution_m(stack_grid(stack))))
+    preview = Preview.of_shape(shape)
+    scores, rows = {}, []
+    for part in parts:
+        tiles = train_tiles(split, part, size=min(TILE_PX, -(-max(shape) // 64) * 64), halo=halo_px)
+        scores[part] = score_part(
+            predictor,
+            reader,
+            tiles,
+            threshold=threshold,
+            block_px=block_px,
+            workers=workers or cores(),
+            preview=preview,
+            recode=recode,
+            label=f"{name}: {part}",
+        )
+        rows += part_rows(scores[part], name=name, split=split.kind, part=part, threshold=threshold, seed=seed)
+    return Evaluation(name, split.kind, threshold, tuple(rows), scores, preview)
+
+
+def part_rows(
+    scores: PartScores, *, name: str, split: str, part: str, threshold: float, seed: int = 0
+) -> list[MetricRow]:
+    """The rows of one part: exact values from the histogram, intervals from the blocks."""
+    values = score(scores.histogram.counts(threshold))
+    intervals: Mapping[str, Interval] = block_bootstrap(scores.blocks, np.random.default_rng(seed), values=values)
+    return rows_of(name, split, part, intervals)

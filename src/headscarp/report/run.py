@@ -1,0 +1,151 @@
+"""A whole run in one folder: stack, audit, comparison, map, report. `run` does it for a recipe, `demo` for a valley.
+
+Every step leaves its own result and is skipped when that is whole, so a run goes on wherever it was stopped.
+"""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from headscarp.assemble.build import build
+from headscarp.assemble.recipe import read_recipe
+from headscarp.core.artefact import check_output, clear_os_errors, write_text
+from headscarp.core.stack import open_stack, stack_grid
+from headscarp.evaluate.scoring import Predictor
+from headscarp.nets import NETS
+from headscarp.predict.raster import predict
+from headscarp.report.comparison import write_comparison_report
+from headscarp.tiles.audit import audit
+from headscarp.tiles.splits import write_split
+from headscarp.train.compare import compare
+from headscarp.train.config import FitConfig, check_choice
+from headscarp.train.plan import chosen_configs, chosen_split, context_of, train_tables
+from headscarp.train.results import Comparison
+
+MAP_NET = "sacnn"
+NETS_COMPARED = ("prevalence", "slope", "llr", "sacnn")
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Where to look. sentences: what came out, in words."""
+
+    report: Path
+    map: Path
+    metrics: Path
+    sentences: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What a run does with its stack. net: the one that draws the map; the others stand beside it in the table."""
+
+    title: str
+    net: str = MAP_NET
+    nets: Sequence[str] = NETS_COMPARED
+    splits: Sequence[str] = ("blocks", "random")
+    split_options: Mapping[str, Any] = field(default_factory=dict)
+    run_folds: int = 1
+    configs: Mapping[str, FitConfig] = field(default_factory=dict)
+    lead: Sequence[str] = ()
+
+
+def run_recipe(
+    recipe: str | Path, out: str | Path, *, workers: int | None = None, resume: bool = False, overwrite: bool = False
+) -> RunResult:
+    """Does a whole recipe in the folder `out`. Raises RecipeError before any work where the recipe is wrong."""
+    parsed = read_recipe(recipe)
+    tables = train_tables(parsed.train)
+    net = str(tables[""].pop("net", MAP_NET))
+    for table in tables.values():
+        table.pop("net", None)
+    check_choice("net", net, NETS)
+    wanted = dict(parsed.compare)
+    plan = RunPlan(
+        title=f"Where can it slide? {parsed.name}",
+        net=net,
+        nets=list(dict.fromkeys([*wanted.pop("nets", NETS_COMPARED), net])),
+        splits=wanted.pop("splits", ("blocks", "random")),
+        run_folds=int(wanted.pop("run_folds", 1)),
+        configs=chosen_configs(tables, seed=parsed.seed),
+    )
+    for key in wanted:
+        check_choice("key in [compare]", key, ("nets", "splits", "run_folds"))
+    out = start_folder(out, resume=resume, overwrite=overwrite)
+    stack_path = out / "stack.zarr"
+    if not stack_path.exists():
+        build(parsed, stack_path, workers=workers, resume=True)
+    return run_stack(open_stack(stack_path), stack_path, out, plan, workers=workers)
+
+
+def run_stack(
+    stack: xr.Dataset,
+    stack_path: Path,
+    out: Path,
+    plan: RunPlan,
+    *,
+    known: Mapping[str, Predictor] | None = None,
+    workers: int | None = None,
+) -> RunResult:
+    """Audit, comparison, map and report for a stack that stands in the folder of the run."""
+    audits = [_audited(stack, kind, plan, out) for kind in plan.splits]
+    comparison = compare(
+        stack,
+        [*plan.nets, *(known or {})],
+        out=out / "compare",
+        splits=plan.splits,
+        split_options=plan.split_options,
+        run_folds=plan.run_folds,
+        configs=plan.configs,
+        known=known,
+        workers=workers,
+        resume=True,
+    )
+    map_path = out / "map.tif"
+    if not map_path.exists():
+        bundle = out / "compare" / "runs" / f"{plan.splits[0]}-0" / plan.net
+        predict(bundle, stack_path, map_path, workers=workers, resume=True)
+    report = write_comparison_report(
+        comparison, stack, out / "compare", title=plan.title, lead=(*plan.lead, *headline(comparison, plan), *audits)
+    )
+    shutil.copyfile(report, out / "report.html")
+    return RunResult(
+        out / "report.html",
+        map_path,
+        out / "compare" / "metrics.csv",
+        (*headline(comparison, plan), *comparison.sentences),
+    )
+
+
+def headline(comparison: Comparison, plan: RunPlan) -> tuple[str, ...]:
+    """What the map is worth, in one sentence."""
+    by = {(r.net, r.metric): r for r in comparison.rows if r.split == plan.splits[0] and r.part == "test"}
+    auroc, skill = by[plan.net, "auroc"], by[plan.net, "skill"]
+    return (
+        f"The map is drawn by {plan.net}: on test ground of the {plan.splits[0]} split AUROC {auroc.value:.3f} "
+        f"[{auroc.low:.3f}, {auroc.high:.3f}], log-skill {skill.value:.3f} [{skill.low:.3f}, {skill.high:.3f}] "
+        "(0 is the best constant, 1 is perfect).",
+    )
+
+
+def start_folder(out: str | Path, *, resume: bool, overwrite: bool) -> Path:
+    """The folder of a run: new, gone on with, or emptied first. Raises OutputError when it exists unasked."""
+    out = Path(out) if resume else check_output(out, overwrite=overwrite)
+    with clear_os_errors(out):
+        if overwrite and not resume and out.exists():
+            shutil.rmtree(out)
+        out.mkdir(parents=True, exist_ok=True)
+    return out
+
+
+def _audited(stack: xr.Dataset, kind: str, plan: RunPlan, out: Path) -> str:
+    """Writes the split and its audit; returns the verdict as a sentence."""
+    split = chosen_split(stack, kind, **plan.split_options)
+    write_split(split, out / f"split-{kind}.geojson", stack_grid(stack))
+    found = audit(stack_grid(stack), split, halo_px=context_of(plan.net, stack))
+    write_text(out / f"audit-{kind}.txt", found.text + "\n")
+    return f"Audit of the {kind} split: {found.verdict}."

@@ -1,0 +1,143 @@
+"""The verb compare: several nets on the same splits and the same test pixels, and in words which is better than which.
+
+Every (split, fold, net) is one named block of the one loop, so a comparison that was stopped goes on where it was.
+Refuses to compare what was not scored on the same pixels.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from headscarp.core.artefact import check_output, clear_os_errors, write_json
+from headscarp.core.blocks import Done, Journal, run_blocks
+from headscarp.core.bundle import open_bundle
+from headscarp.core.errors import RecipeError
+from headscarp.core.machine import cores
+from headscarp.core.provenance import file_sha256, made_by
+from headscarp.core.stack import feature_bands, fingerprint
+from headscarp.evaluate.evaluate import Evaluation, evaluate, evaluate_predictor
+from headscarp.evaluate.scoring import Predictor
+from headscarp.evaluate.tables import write_table
+from headscarp.nets import NETS
+from headscarp.tiles.dataset import cache_stack
+from headscarp.tiles.splits import Split
+from headscarp.train.config import FitConfig, check_choice
+from headscarp.train.fit import fit
+from headscarp.train.plan import chosen_split
+from headscarp.train.results import Comparison, load_scores, save_scores, summarise
+from headscarp.train.tables import TABLE_MODELS, fit_table_model
+
+ALIGNED_FROM = "llr"
+
+
+@dataclasses.dataclass(frozen=True)
+class Unit:
+    """One net on one fold of one split."""
+
+    split: str
+    fold: int
+    net: str
+
+    @property
+    def id(self) -> str:
+        return f"{self.split}-{self.fold}/{self.net}"
+
+
+def compare(
+    stack: xr.Dataset,
+    nets: Sequence[str],
+    *,
+    out: str | Path,
+    splits: Sequence[str] = ("blocks", "random"),
+    split_options: Mapping[str, Any] | None = None,
+    run_folds: int | None = None,
+    configs: Mapping[str, FitConfig] | None = None,
+    known: Mapping[str, Predictor] | None = None,
+    workers: int | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> Comparison:
+    """Trains and scores every net on every split; writes metrics.csv, metrics.json and a folder for each run.
+
+    nets: names in NETS or TABLE_MODELS. splits: names in SPLITS. split_options: folds, block_size_m, buffer_m, seed.
+    run_folds: how many of the folds are run, default 1; values are means over folds. configs: training settings by
+    net, "" for all others. known: predictors that need no training, by name, such as the law of a simulated valley.
+    Raises RecipeError for unknown names, OutputError when `out` exists.
+    """
+    out = Path(out) if resume else check_output(out, overwrite=overwrite)
+    known, configs, workers = known or {}, configs or {}, workers or cores()
+    for net in nets:
+        check_choice("net", net, (*NETS, *TABLE_MODELS, *known))
+    options = {k: v for k, v in (split_options or {}).items() if v is not None}
+    units = [Unit(s, f, n) for s in splits for f in range(run_folds or 1) for n in in_training_order(nets)]
+    partition = {(u.split, u.fold): chosen_split(stack, u.split, **options, fold=u.fold) for u in units}
+    with clear_os_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+    cached = cache_stack(stack, out / "cache")
+    settings = {
+        "nets": list(nets),
+        "splits": list(splits),
+        "run_folds": run_folds or 1,
+        "split_options": options,
+        "configs": {name: config.to_json() for name, config in configs.items()},
+    }
+    job = {"stack": fingerprint(stack), **settings}
+
+    def work(unit: Unit) -> Done:
+        folder = out / "runs" / unit.id
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        config = dataclasses.replace(configs.get(unit.net, configs.get("", FitConfig())), workers=workers)
+        split = partition[unit.split, unit.fold]
+        if unit.net in known:
+            evaluation = _score_known(known[unit.net], cached, split, name=unit.net, workers=workers)
+        elif unit.net in TABLE_MODELS:
+            evaluation = fit_table_model(unit.net, cached, split, seed=config.seed, workers=workers)
+        else:
+            config = with_aligned(config, unit.net, out / "runs" / Unit(unit.split, unit.fold, ALIGNED_FROM).id)
+            bundle = fit(cached, net=unit.net, split=split, out=folder, config=config, resume=True, cache=cached)
+            evaluation = evaluate(bundle, cached, split=split, name=unit.net, workers=workers)
+        return Done(file_sha256(save_scores(evaluation, folder)))
+
+    journal = Journal(out / "journal.jsonl", job, resume=resume)
+    journal.keep(lambda unit_id, done: _unchanged(out / "runs" / unit_id, done))
+    run_blocks(work, units, journal=journal, workers=1, label="compare")
+    runs = {(u.split, u.fold, u.net): load_scores(out / "runs" / u.id) for u in units}
+    comparison = summarise(runs, nets=nets, splits=splits, seed=int(options.get("seed") or 0))
+    write_table(comparison.rows, out)
+    write_json(out / "made.json", {"made": made_by("compare", settings=settings, inputs=[{"stack": job["stack"]}])})
+    return comparison
+
+
+def in_training_order(nets: Sequence[str]) -> list[str]:
+    """The nets, those first whose weights choose the features of others."""
+    return sorted(nets, key=lambda net: net != ALIGNED_FROM)
+
+
+def with_aligned(config: FitConfig, net: str, chooser: Path) -> FitConfig:
+    """The settings with aligned features from a bundle of this fold that is trained already, where there is one."""
+    if NETS[net].aligned_from != ALIGNED_FROM or "aligned" in config.net_arguments or not chooser.is_dir():
+        return config
+    from headscarp.train.aligned import choose_aligned
+
+    aligned = choose_aligned(open_bundle(chooser))
+    return dataclasses.replace(config, net_arguments={**config.net_arguments, "aligned": aligned})
+
+
+def _score_known(predictor: Predictor, stack: xr.Dataset, split: Split, *, name: str, workers: int) -> Evaluation:
+    return evaluate_predictor(
+        predictor, stack, split, bands=feature_bands(stack), halo_px=0, name=name, workers=workers
+    )
+
+
+def _unchanged(folder: Path, done: Done) -> bool:
+    path = folder / "scores.npz"
+    return path.is_file() and file_sha256(path) == done.checksum
+
+
+def check_folds(run_folds: int | None, folds: int) -> None:
+    """Raises RecipeError where more folds are to be run than the split has."""
+    if run_folds is not None and run_folds > folds:
+        raise RecipeError(f"{run_folds} folds are to be run but the split has {folds}; raise folds, or lower run_folds")

@@ -1,0 +1,104 @@
+"""Which split and settings a run takes: what the user says, else what the recipe of the stack says, else defaults."""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from headscarp.core.band import feature_names
+from headscarp.core.errors import RecipeError
+from headscarp.core.grid import ground_resolution_m
+from headscarp.core.machine import cores
+from headscarp.core.stack import feature_bands, stack_grid
+from headscarp.nets import NETS, make_net
+from headscarp.nets.net import Statistics
+from headscarp.tiles.splits import SPLITS, Split, read_split
+from headscarp.tiles.tiling import halo_of
+from headscarp.train.config import FitConfig, check_choice
+
+BLOCK_SIZE_M = 2000.0
+FOLDS = 5
+PAPER_TILE_PX = 500
+FEWEST_PATCHES = 400
+
+
+def chosen_split(stack: xr.Dataset, spec: str | None = None, **options: Any) -> Split:
+    """The split that `spec` names: "blocks", "random" or the path of a split.geojson; None takes the recipe's.
+
+    options: block_size_m, buffer_m, folds, fold, seed, tile_px; None means unsaid. Unsaid ones come from the stack's
+    recipe when it names the same kind, else blocks of 2 km, 5 folds, no buffer; patches of 500 px, or smaller where the
+    raster would give fewer than 400. Raises RecipeError for an unknown kind or option.
+    """
+    said = {key: value for key, value in options.items() if value is not None}
+    if spec is not None and (spec.endswith(".geojson") or Path(spec).is_file()):
+        return read_split(spec)
+    recipe = recipe_section(stack, "split")
+    kind = spec or recipe.get("kind", "blocks")
+    check_choice("split", kind, SPLITS)
+    if recipe.get("kind", "blocks") != kind:
+        recipe = {key: recipe[key] for key in ("folds", "fold", "seed") if key in recipe}
+    settings = {**_defaults(kind, stack), **{k: v for k, v in recipe.items() if k != "kind"}, **said}
+    known = _OPTIONS[kind]
+    for key in said:
+        check_choice("option of a split", key, {key for options in _OPTIONS.values() for key in options})
+    return SPLITS[kind](stack, **{key: value for key, value in settings.items() if key in known})
+
+
+def chosen_config(path: str | Path | None, *, recipe: Mapping[str, Any] | None = None, **said: Any) -> FitConfig:
+    """Training settings: from the [train] table of a TOML file or of a recipe, then what is said explicitly."""
+    table = dict(recipe or {})
+    if path is not None:
+        table = train_tables(path).get("", {})
+    table.pop("net", None)
+    return FitConfig.from_dict({"workers": cores(), **table, **{k: v for k, v in said.items() if v is not None}})
+
+
+def train_tables(source: str | Path | Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The [train] table under "", and each [train.NET] on top of it under the net's name."""
+    if isinstance(source, Mapping):
+        table = dict(source)
+    else:
+        try:
+            table = dict(tomllib.loads(Path(source).read_text(encoding="utf-8")).get("train", {}))
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            raise RecipeError(f"{source} cannot be read as TOML ({error}); give a file with a [train] table") from error
+    common = {key: value for key, value in table.items() if key not in NETS}
+    return {"": common, **{name: {**common, **table[name]} for name in NETS if name in table}}
+
+
+def chosen_configs(tables: Mapping[str, Mapping[str, Any]], **said: Any) -> dict[str, FitConfig]:
+    """Training settings by net, "" for all others, for a comparison."""
+    return {name: chosen_config(None, recipe=table, **said) for name, table in tables.items()}
+
+
+def recipe_section(stack: xr.Dataset, section: str) -> dict[str, Any]:
+    """A section of the recipe that the stack was built from; {} where there is none."""
+    made = stack.attrs.get("made", {})
+    made = json.loads(made) if isinstance(made, str) else made
+    found = made.get("settings", {}).get(section) or {}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def context_of(net: str, stack: xr.Dataset) -> int:
+    """Pixels that a net of this name sees on each side on this stack."""
+    check_choice("net", net, NETS)
+    resolution_m = ground_resolution_m(stack_grid(stack))
+    arguments = {"aligned": [feature_names(feature_bands(stack))[0]]} if NETS[net].aligned_from else {}
+    made = make_net(net, feature_bands(stack), resolution_m=resolution_m, statistics=Statistics(), arguments=arguments)
+    return halo_of(made)
+
+
+_OPTIONS = {
+    "blocks": ("block_size_m", "buffer_m", "folds", "fold", "seed"),
+    "random": ("tile_px", "shares", "folds", "fold", "seed"),
+}
+
+
+def _defaults(kind: str, stack: xr.Dataset) -> dict[str, Any]:
+    if kind == "blocks":
+        return {"block_size_m": BLOCK_SIZE_M, "buffer_m": 0.0, "folds": FOLDS, "fold": 0, "seed": 0}
+    pixels = stack.sizes["y"] * stack.sizes["x"] * stack.sizes.get("sample", 1)
+    return {"tile_px": max(1, min(PAPER_TILE_PX, int((pixels / FEWEST_PATCHES) ** 0.5))), "folds": FOLDS, "seed": 0}
