@@ -165,8 +165,8 @@ def _text(split: Split, pairs: tuple[PairAudit, ...], verdict: str, halo: str) -
     lines = [f"{split.kind} split, seed {split.seed}, buffer {split.buffer_px} px: {verdict}: {meaning[verdict]}."]
     for p in pairs:
         lines.append(
-            f"{p.part} against {p.other}: {p.verdict}; {100 * p.touched:.3g} % of {p.pixels} pixels, {p.touched_tiles} of "
-            f"{p.tiles} rectangles see {p.other} pixels; nearest {p.min_distance_m:.4g} m"
+            f"{p.part} against {p.other}: {p.verdict}; {100 * p.touched:.3g} % of {p.pixels} pixels, "
+            f"{p.touched_tiles} of {p.tiles} rectangles see {p.other} pixels; nearest {p.min_distance_m:.4g} m"
             + (f"; {p.overlapping} rectangles overlap, {p.identical} of them identical" if p.overlapping else "")
         )
     return "\n".join(lines)
