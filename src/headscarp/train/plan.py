@@ -29,8 +29,8 @@ def chosen_split(stack: xr.Dataset, spec: str | None = None, **options: Any) -> 
     """The split that `spec` names: "blocks", "random" or the path of a split.geojson; None takes the recipe's.
 
     options: block_size_m, buffer_m, folds, fold, seed, tile_px; None means unsaid. Unsaid ones come from the stack's
-    recipe when it names the same kind, else blocks of 2 km, 5 folds, no buffer; patches of 500 px, or smaller where the
-    raster would give fewer than 400. Raises RecipeError for an unknown kind or option.
+    recipe when it names the same kind, else blocks of 2 km or a tenth of the longer side, 5 folds, no buffer; patches
+    of 500 px, or smaller where the raster would give fewer than 400. Raises RecipeError for an unknown kind or option.
     """
     said = {key: value for key, value in options.items() if value is not None}
     if spec is not None and (spec.endswith(".geojson") or Path(spec).is_file()):
@@ -86,8 +86,11 @@ def context_of(net: str, stack: xr.Dataset) -> int:
     """Pixels that a net of this name sees on each side on this stack."""
     check_choice("net", net, NETS)
     resolution_m = ground_resolution_m(stack_grid(stack))
-    arguments = {"aligned": [feature_names(feature_bands(stack))[0]]} if NETS[net].aligned_from else {}
-    made = make_net(net, feature_bands(stack), resolution_m=resolution_m, statistics=Statistics(), arguments=arguments)
+    bands = feature_bands(stack)
+    arguments = {"aligned": [feature_names(bands)[0]]} if NETS[net].aligned_from else {}
+    scaled = [band.name for band in bands if band.kind == "continuous"]
+    unscaled = Statistics(dict.fromkeys(scaled, 0.0), dict.fromkeys(scaled, 1.0))
+    made = make_net(net, bands, resolution_m=resolution_m, statistics=unscaled, arguments=arguments)
     return halo_of(made)
 
 
@@ -99,6 +102,7 @@ _OPTIONS = {
 
 def _defaults(kind: str, stack: xr.Dataset) -> dict[str, Any]:
     if kind == "blocks":
-        return {"block_size_m": BLOCK_SIZE_M, "buffer_m": 0.0, "folds": FOLDS, "fold": 0, "seed": 0}
+        longer_m = max(stack.sizes["y"], stack.sizes["x"]) * ground_resolution_m(stack_grid(stack))
+        return {"block_size_m": min(BLOCK_SIZE_M, longer_m / 10), "buffer_m": 0.0, "folds": FOLDS, "fold": 0, "seed": 0}
     pixels = stack.sizes["y"] * stack.sizes["x"] * stack.sizes.get("sample", 1)
     return {"tile_px": max(1, min(PAPER_TILE_PX, int((pixels / FEWEST_PATCHES) ** 0.5))), "folds": FOLDS, "seed": 0}
