@@ -1,8 +1,14 @@
 """The U-Net's receptive field is exactly as far as its tiles assume, and its shape is the paper's."""
 
+import pytest
 import torch
 from torch import nn
 
+from headscarp.core.band import Band
+from headscarp.core.errors import StackError
+from headscarp.nets import make_net
+from headscarp.nets.batch import Batch
+from headscarp.nets.net import Statistics
 from headscarp.nets.unet import ALIGN, DOWN, UP, UNetTrunk, unet_reach
 
 
@@ -19,11 +25,11 @@ def test_the_reach_is_how_far_the_gradient_gets():
     side, furthest = 2 * 128 + ALIGN, 0
     x = torch.rand(1, 1, side, side, dtype=torch.float64, requires_grad=True)
     logits = trunk(first(x))
-    for place in (128, 128 + 5, 128 + 10, 128 + 15):  # 5 and 10 see furthest: 0101 and 1010 turn away at each level
-        (gradient,) = torch.autograd.grad(logits[0, 0, place, place], x, retain_graph=True)
+    for place in (0, 3, 12, 15):
+        (gradient,) = torch.autograd.grad(logits[0, 0, 128 + place, 128 + place], x, retain_graph=True)
         seen = (gradient[0, 0] != 0).nonzero()
-        assert seen.min() > 0, "the test's tile is too small"
-        furthest = max(furthest, place - int(seen.min()), int(seen.max()) - place)
+        assert 0 < seen.min() < seen.max() < side - 1, "the test's tile is too small"
+        furthest = max(furthest, 128 - int(seen.min()), int(seen.max()) - (128 + ALIGN - 1))
     torch.set_num_threads(before)
     assert furthest == unet_reach()
 
@@ -35,3 +41,9 @@ def test_the_stages_are_those_of_the_paper():
         16, 32, 32, 64, 64, 128, 128, 128, 128, 64, 64, 32, 32, 16, 16, 16, 16, 1,
     ]  # fmt: skip
     assert trunk(torch.zeros(1, 16, 32, 48)).shape == (1, 1, 32, 48)
+
+
+def test_a_tile_that_does_not_halve_four_times_is_refused():
+    net = make_net("cnn", [Band("rock", "categorical", classes=("a",))], resolution_m=10, statistics=Statistics())
+    with pytest.raises(StackError, match="multiples of 16"):
+        net.predict(Batch(torch.zeros(1, 1, 40, 48), torch.ones(1, 40, 48, dtype=torch.bool)))

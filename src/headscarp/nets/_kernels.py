@@ -1,5 +1,6 @@
-"""Compiled loops of the nets: codes and numbers of a tile, the first layer over them and its gradient, and the dense
-features. One thread each, without the interpreter's lock; callers see to arguments and run several tiles side by side.
+"""Compiled loops of the nets: codes and numbers of a tile, the first layer over them and its gradient.
+
+One thread each, without the interpreter's lock; callers see to arguments and run several tiles side by side.
 
 Sums run in one fixed order for every pixel, wherever its tile begins.
 """
@@ -11,7 +12,7 @@ from numba import njit
 
 from headscarp.nets._lanes import LANES, add, load, multiply_add, store
 
-_NO_CODE = np.uint8(255)
+_NOTHING = np.uint64(2**63)
 _FLUSH_ROWS = 64
 
 
@@ -64,11 +65,11 @@ def convolve(tile, plan, weights, size, out):  # type: ignore[no-untyped-def]
     pad, step = kernel // 2, kernel * kernel * lanes
     rows, values = _row_buffers(tile, plan, kernel)
     for y in range(-pad, pad):
-        _read_row(y, tile, plan, step, rows[y % kernel], values[y % kernel], pad)
+        read_row(y, tile, plan, step, rows[y % kernel], values[y % kernel], pad)
     spare = np.empty(LANES, np.float32)
     for y in range(height):
         last = y + pad
-        _read_row(last, tile, plan, step, rows[last % kernel], values[last % kernel], pad)
+        read_row(last, tile, plan, step, rows[last % kernel], values[last % kernel], pad)
         for lane in range(0, lanes, LANES):
             start = load(bias, lane)
             for x in range(0, width - width % 4, 4):
@@ -122,10 +123,10 @@ def convolve_gradient(tile, plan, gradient, size, totals):  # type: ignore[no-un
     of_numbers = np.zeros(totals[1].shape, np.float32)
     bias = np.zeros(totals[2].shape, np.float32)
     for y in range(-pad, pad):
-        _read_row(y, tile, plan, step, rows[y % kernel], values[y % kernel], pad)
+        read_row(y, tile, plan, step, rows[y % kernel], values[y % kernel], pad)
     for y in range(height):
         last = y + pad
-        _read_row(last, tile, plan, step, rows[last % kernel], values[last % kernel], pad)
+        read_row(last, tile, plan, step, rows[last % kernel], values[last % kernel], pad)
         for lane in range(0, lanes, LANES):
             for x in range(width):
                 g = load(gradient, (y * width + x) * lanes + lane)
@@ -147,64 +148,6 @@ def convolve_gradient(tile, plan, gradient, size, totals):  # type: ignore[no-un
 
 
 @njit(nogil=True, cache=True)
-def write_features(x, planes, numbers, number_column, out):  # type: ignore[no-untyped-def]
-    """Fills the encoded features of a tile into out, (F, H, W).
-
-    planes: (planes, 3) int64: channel in x, classes with "no value", first column. numbers: (N, H, W).
-    """
-    codes = np.empty(x.shape[2], np.uint8)
-    for y in range(x.shape[1]):
-        for p in range(planes.shape[0]):
-            channel, classes, column = planes[p]
-            band = x[channel, y]
-            for j in range(codes.shape[0]):
-                code = code_of(band[j])
-                codes[j] = code if code < classes else np.uint8(0)
-            for code in range(classes):
-                _write_plane(codes, np.uint8(code), out[column + code, y])
-        for n in range(numbers.shape[0]):
-            out[number_column[n], y] = numbers[n, y]
-
-
-@njit(nogil=True, cache=True)
-def write_aligned(x, planes, columns, numbers, aligned_numbers, uphill, out):  # type: ignore[no-untyped-def]
-    """Fills the aligned features of a tile into out, (ranges, aligned, H, W).
-
-    planes: as above, of the bands with aligned classes. columns: (planes, 256) position of each class among the aligned
-    features, -1 for none. aligned_numbers: (index into numbers, position). uphill: drow, dcol, above, (ranges, H, W).
-    """
-    drow, dcol, above = uphill
-    width = x.shape[2]
-    codes, rows = np.empty(width, np.uint8), np.empty(width, np.int64)
-    for y in range(x.shape[1]):
-        for r in range(above.shape[0]):
-            for j in range(width):
-                rows[j] = (y + drow[r, y, j]) * width + j + dcol[r, y, j]
-            up = above[r, y]
-            for p in range(planes.shape[0]):
-                channel, classes, _ = planes[p]
-                band = x[channel].reshape(-1)
-                for j in range(width):
-                    code = code_of(band[rows[j]])
-                    code = code if code < classes else np.uint8(0)
-                    codes[j] = code if up[j] else _NO_CODE
-                for code in range(classes):
-                    if columns[p, code] >= 0:
-                        _write_plane(codes, np.uint8(code), out[r, columns[p, code], y])
-            for k in range(aligned_numbers.shape[0]):
-                number, into = numbers[aligned_numbers[k, 0]].reshape(-1), out[r, aligned_numbers[k, 1], y]
-                for j in range(width):
-                    into[j] = number[rows[j]] if up[j] else np.float32(0)
-
-
-@njit(nogil=True, cache=True)
-def _write_plane(codes, code, row):  # type: ignore[no-untyped-def]
-    """1 where the code is this one, else 0."""
-    for j in range(row.shape[0]):
-        row[j] = np.float32(codes[j] == code)
-
-
-@njit(nogil=True, cache=True)
 def _row_buffers(tile, plan, kernel):  # type: ignore[no-untyped-def]
     """Room for what `kernel` rows of pixels look up, and what they multiply."""
     width = tile[0].shape[2] + kernel - 1
@@ -213,7 +156,7 @@ def _row_buffers(tile, plan, kernel):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _read_row(y, tile, plan, step, rows, values, pad):  # type: ignore[no-untyped-def]
+def read_row(y, tile, plan, step, rows, values, pad):  # type: ignore[no-untyped-def]
     """What the pixels of row y look up and multiply, into rows (W + 2 pad, lookups) and values (W + 2 pad, numbers).
 
     rows: positions in the flat tables, 0 (where there are zeros) outside the tile and where nothing is uphill.
@@ -225,22 +168,52 @@ def _read_row(y, tile, plan, step, rows, values, pad):  # type: ignore[no-untype
         rows[:] = 0
         values[:] = 0
         return
-    for j in range(codes.shape[2]):
-        row, value = rows[j + pad], values[j + pad]
-        for g in range(groups):
-            row[g] = (first_rows[g] + codes[g, y, j]) * step
-        for n in range(numbers.shape[0]):
-            value[n] = numbers[n, y, j]
-        at_row, at_value = groups, numbers.shape[0]
-        for r in range(above.shape[0]):
-            up = above[r, y, j]
-            i2, j2 = y + drow[r, y, j], j + dcol[r, y, j]
-            for g in range(aligned_groups):
-                row[at_row + g] = (first_rows[at_row + g] + codes[groups + g, i2, j2]) * step if up else 0
-            for n in range(aligned_numbers):
-                value[at_value + n] = numbers[aligned_number[n], i2, j2] if up else np.float32(0)
-            at_row += aligned_groups
-            at_value += aligned_numbers
+    for g in range(groups):
+        _look_up(codes[g, y], first_rows[g], step, rows[pad:, g])
+    for n in range(numbers.shape[0]):
+        values[pad : pad + codes.shape[2], n] = numbers[n, y]
+    # Unsigned indices, since signed ones bring a test for negative numbers; an index of its own for "nothing uphill".
+    source = np.empty(codes.shape[2], np.uint64)
+    at_row, at_value = groups, numbers.shape[0]
+    for r in range(above.shape[0]):
+        _find_source(y, drow[r, y], dcol[r, y], above[r, y], source)
+        for g in range(aligned_groups):
+            flat = codes[groups + g].reshape(-1)
+            _look_up_uphill(flat, source, first_rows[at_row + g], step, rows[pad:, at_row + g])
+        for n in range(aligned_numbers):
+            flat_numbers = numbers[aligned_number[n]].reshape(-1)
+            _take_uphill(flat_numbers, source, values[pad:, at_value + n])
+        at_row += aligned_groups
+        at_value += aligned_numbers
+
+
+@njit(nogil=True, cache=True)
+def _find_source(y, drow, dcol, above, source):  # type: ignore[no-untyped-def]
+    """Flat index of the pixel that each pixel of row y reads uphill, _NOTHING where there is none."""
+    width = source.shape[0]
+    for j in range(np.uint64(width)):
+        at = np.uint64((y + np.int64(drow[j])) * width + np.int64(j) + np.int64(dcol[j]))
+        source[j] = at if above[j] else _NOTHING
+
+
+@njit(nogil=True, cache=True)
+def _look_up(codes, first_row, step, rows):  # type: ignore[no-untyped-def]
+    for j in range(np.uint64(codes.shape[0])):
+        rows[j] = (first_row + codes[j]) * step
+
+
+@njit(nogil=True, cache=True)
+def _look_up_uphill(codes, source, first_row, step, rows):  # type: ignore[no-untyped-def]
+    for j in range(np.uint64(source.shape[0])):
+        at = source[j]
+        rows[j] = (first_row + codes[at]) * step if at != _NOTHING else 0
+
+
+@njit(nogil=True, cache=True)
+def _take_uphill(numbers, source, values):  # type: ignore[no-untyped-def]
+    for j in range(np.uint64(source.shape[0])):
+        at = source[j]
+        values[j] = numbers[at] if at != _NOTHING else np.float32(0)
 
 
 @njit(nogil=True, cache=True)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from headscarp.nets import _kernels
+from headscarp.nets import _kernels, _planes
 from headscarp.nets._lanes import LANES
 from headscarp.nets.codes import Layout
 from headscarp.nets.layers import Align, Encode
@@ -92,12 +92,12 @@ def dense_features(
 
     def one(i: int) -> None:
         numbers = read_numbers(bands[i], layout, encode)
-        _kernels.write_features(bands[i], layout.dense_planes, numbers, layout.number_column, planes[i])
+        _planes.write_features(bands[i], layout.dense_planes, numbers, layout.number_column, planes[i])
         if align is not None:
             into = planes[i, layout.features :].reshape(layout.ranges, layout.aligned, h, w)
             where, columns, aligned_numbers = layout.dense_aligned
             up = read_uphill(bands[i], valid[i], align)
-            _kernels.write_aligned(bands[i], where, columns, numbers, aligned_numbers, up, into)
+            _planes.write_aligned(bands[i], where, columns, numbers, aligned_numbers, up, into)
 
     side_by_side(one, b)
     return out

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from headscarp.core.band import Band
+from headscarp.core.errors import StackError
 from headscarp.nets.batch import Batch
 from headscarp.nets.coded import CodedConv2d, dense_features, read_tile, side_by_side
 from headscarp.nets.codes import Layout
@@ -55,6 +56,12 @@ class FeatureNet(PixelNet, ABC):
         return torch.cat([features, self.alignment(batch.x, batch.valid, features)], dim=1)
 
     def front(self, batch: Batch) -> torch.Tensor:
+        height, width = batch.x.shape[-2:]
+        if height % self.align or width % self.align:
+            raise StackError(
+                f"a tile with its context is {height} x {width} px, but this net needs multiples of {self.align}; "
+                f"choose a tile size that is a multiple of {self.align}"
+            )
         out: torch.Tensor
         if self.front_dense or not _from_codes(batch, self.first):
             out = self.first(self.dense_features(batch))

@@ -58,10 +58,10 @@ class UNetTrunk(nn.Module):
 
 
 def unet_reach() -> int:
-    """Context in pixels that the U-Net, first convolution included, needs on each side: how far its furthest input is.
+    """Context in pixels that the U-Net, first convolution included, needs around 16 x 16 pixels of its lattice.
 
-    By interval arithmetic from one output pixel back to the input, for each place that the pixel can have in the
-    16-pixel lattice.
+    One pixel sees up to 122 pixels away, but the ones that do so stand inside the lattice; windows that begin and end
+    at multiples of `ALIGN` need less. By interval arithmetic from each of the 16 places back to the input.
     """
     furthest = 0
     for place in range(ALIGN):
@@ -75,7 +75,7 @@ def unet_reach() -> int:
         for skip_low, skip_high in reversed(wanted):
             low, high = min(2 * low, skip_low), max(2 * high + 1, skip_high)  # max-pooling, or the skip
             low, high = low - 2, high + 2
-        furthest = max(furthest, place - low, high - place)
+        furthest = max(furthest, -low, high - (ALIGN - 1))
     return furthest
 
 
