@@ -9,7 +9,7 @@ from pyproj import Transformer
 
 from headscarp.core.errors import SourceError
 from headscarp.core.tile import Window
-from headscarp.sources.points import Points, burn_points, load_points
+from headscarp.sources.points import Points, burn_points, load_points, read_points
 
 LEFT, TOP, CELL = 500_000.0, 5_000_000.0, 10.0
 GRID = GeoBox((60, 80), Affine(CELL, 0, LEFT, 0, -CELL, TOP), "EPSG:32633")
@@ -43,6 +43,8 @@ def test_points_outside_and_points_that_share_a_cell_are_counted(tmp_path):
     points = load_points(csv(table(tmp_path / "a.csv", rows)), GRID)
     assert (points.total, points.outside, points.shared) == (4, 1, 1)
     assert burn_points(points, Window(0, 0, 60, 80))[4, 3] == 1
+    row, col, label = read_points(csv(table(tmp_path / "a.csv", rows)), GRID)
+    assert (row.tolist(), col.tolist(), label.tolist()) == ([4, 4, -1, 9], [3, 3, -1, 9], [0, 1, 1, 0])
 
 
 def test_points_in_degrees_and_in_a_layer(tmp_path):

@@ -54,15 +54,13 @@ class LabelPoints:
 
 
 def load_points(points: Points, grid: Grid) -> LabelPoints:
-    """The labelled cells of a grid, sorted by row and column. Raises SourceError."""
-    x, y, label = _read(points, grid)
-    a = grid.affine
-    row = np.floor((y - a.f) / a.e).astype(np.int64)
-    col = np.floor((x - a.c) / a.a).astype(np.int64)
-    inside = (row >= 0) & (row < grid.shape[0]) & (col >= 0) & (col < grid.shape[1])
+    """The labelled cells of a grid, each once, sorted by row and column. Raises SourceError."""
+    row, col, label = read_points(points, grid)
+    total = len(row)
+    inside = row >= 0
     if not inside.any():
         raise SourceError(
-            f"all {len(x)} points of {points.path} lie outside the grid; check [grid], and crs, x and y under [label]"
+            f"all {total} points of {points.path} lie outside the grid; check [grid], and crs, x and y under [label]"
         )
     row, col, label = row[inside], col[inside], label[inside]
     order = np.lexsort((-label.astype(np.int64), col, row))
@@ -72,10 +70,23 @@ def load_points(points: Points, grid: Grid) -> LabelPoints:
         row[first],
         col[first],
         label[first],
-        total=len(x),
+        total=total,
         outside=int((~inside).sum()),
         shared=len(row) - len(first),
     )
+
+
+def read_points(points: Points, grid: Grid) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
+    """Row, column and label of every point in the order of the file, for tables of values sampled at points.
+
+    Row and column are -1 for points off the grid. Points that share a cell stay apart. Raises SourceError.
+    """
+    x, y, label = _read(points, grid)
+    a = grid.affine
+    row = np.floor((y - a.f) / a.e).astype(np.int64)
+    col = np.floor((x - a.c) / a.a).astype(np.int64)
+    outside = (row < 0) | (row >= grid.shape[0]) | (col < 0) | (col >= grid.shape[1])
+    return np.where(outside, -1, row), np.where(outside, -1, col), label
 
 
 def burn_points(points: LabelPoints, window: Window) -> NDArray[np.uint8]:

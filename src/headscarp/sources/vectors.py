@@ -59,6 +59,8 @@ class Features:
 
 
 _LOADING = threading.Lock()
+# rasterize silences a warning of its own by changing the filters of the whole process: one thread at a time.
+_BURNING = threading.Lock()
 
 
 def load_features(vector: Vector, grid: Grid) -> Features:
@@ -111,14 +113,15 @@ def burn(
     near = features.near(window)
     if len(near) == 0:
         return np.zeros(shape, np.uint8)
-    burned: NDArray[np.uint8] = rasterize(
-        [(features.shapes[i], int(codes[i])) for i in near],
-        out_shape=shape,
-        transform=Affine(1, 0, window.col, 0, -1, -window.row),
-        all_touched=all_touched,
-        fill=0,
-        dtype="uint8",
-    )
+    with _BURNING:
+        burned: NDArray[np.uint8] = rasterize(
+            [(features.shapes[i], int(codes[i])) for i in near],
+            out_shape=shape,
+            transform=Affine(1, 0, window.col, 0, -1, -window.row),
+            all_touched=all_touched,
+            fill=0,
+            dtype="uint8",
+        )
     return burned
 
 
