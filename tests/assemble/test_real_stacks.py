@@ -52,5 +52,4 @@ def test_zevenbergen_thorne_equals_the_published_raster(tmp_path):
         ours, theirs = derived[name].values, published[name].values
         both = np.isfinite(ours) & np.isfinite(theirs)
         assert both.mean() > 0.97
-        difference = np.abs(ours - theirs)[both]
-        assert np.quantile(difference, 0.999) < 1e-3, name
+        assert np.abs(ours - theirs)[both].max() < 1e-3, name
