@@ -4,7 +4,7 @@
 
 94 features (slope, elevation and four maps of classes, as in Hajimoradlou et al., 2019), 22 of them read uphill at 30,
 100 and 300 m. One thread, CPU seconds. The bar is the plain float32 U-Net on ready features; the fast first layer
-makes the forward itself cheaper, so the share of that is told beside it. Fails when the fast layer is not the plain one.
+makes the forward cheaper, so the share of that is told beside it. Fails when the fast layer differs from the plain one.
 """
 
 import sys

@@ -144,3 +144,16 @@ def test_first_weights_keep_the_variance_of_what_is_at_work():
     assert isinstance(net.first.layout, Layout)
     assert len(feature_names(BANDS)) == net.first.weight.shape[1]
     assert 0.5 < net.front(batch).detach()[..., 2:-2, 2:-2].std() < 2.5
+
+
+def test_a_result_stays_as_it_is_for_as_long_as_it_is_held():
+    net, first, second = Bare(BANDS, SOME, 16, 3), batch_of(BANDS, (40, 40)), batch_of(BANDS, (40, 40), 1)
+    with torch.no_grad():
+        held = net.front(first)[:, :2]
+        before = held.clone()
+        other = net.front(second)
+        assert torch.equal(held, before)
+        assert not torch.equal(other[:, :2], before)
+        del held
+        assert torch.equal(net.front(first)[:, :2], before)
+        assert not torch.equal(other[:, :2], before)

@@ -64,19 +64,22 @@ def convolve(tile, plan, weights, size, out):  # type: ignore[no-untyped-def]
     height, width = tile[0].shape[1:]
     pad, step = kernel // 2, kernel * kernel * lanes
     rows, values = _row_buffers(tile, plan, kernel)
+    slots = np.empty(kernel, np.int64)
     for y in range(-pad, pad):
         read_row(y, tile, plan, step, rows[y % kernel], values[y % kernel], pad)
     spare = np.empty(LANES, np.float32)
     for y in range(height):
         last = y + pad
         read_row(last, tile, plan, step, rows[last % kernel], values[last % kernel], pad)
+        for i in range(kernel):
+            slots[i] = (y - pad + i) % kernel
         for lane in range(0, lanes, LANES):
             start = load(bias, lane)
             for x in range(0, width - width % 4, 4):
                 # Four pixels at a time: their sums do not wait for each other, and they share the number weights.
                 a, b, c, d = start, start, start, start
                 for i in range(kernel):
-                    row, value = rows[(y - pad + i) % kernel], values[(y - pad + i) % kernel]
+                    row, value = rows[slots[i]], values[slots[i]]
                     for j in range(kernel):
                         tap, at = (i * kernel + j) * lanes + lane, x + j
                         for k in range(row.shape[1]):
@@ -98,7 +101,7 @@ def convolve(tile, plan, weights, size, out):  # type: ignore[no-untyped-def]
             for x in range(width - width % 4, width):
                 a = start
                 for i in range(kernel):
-                    row, value = rows[(y - pad + i) % kernel], values[(y - pad + i) % kernel]
+                    row, value = rows[slots[i]], values[slots[i]]
                     for j in range(kernel):
                         tap = (i * kernel + j) * lanes + lane
                         for k in range(row.shape[1]):
@@ -119,6 +122,7 @@ def convolve_gradient(tile, plan, gradient, size, totals):  # type: ignore[no-un
     height, width = tile[0].shape[1:]
     pad, step = kernel // 2, kernel * kernel * lanes
     rows, values = _row_buffers(tile, plan, kernel)
+    slots = np.empty(kernel, np.int64)
     tables = np.zeros(totals[0].shape, np.float32)
     of_numbers = np.zeros(totals[1].shape, np.float32)
     bias = np.zeros(totals[2].shape, np.float32)
@@ -127,12 +131,14 @@ def convolve_gradient(tile, plan, gradient, size, totals):  # type: ignore[no-un
     for y in range(height):
         last = y + pad
         read_row(last, tile, plan, step, rows[last % kernel], values[last % kernel], pad)
+        for i in range(kernel):
+            slots[i] = (y - pad + i) % kernel
         for lane in range(0, lanes, LANES):
             for x in range(width):
                 g = load(gradient, (y * width + x) * lanes + lane)
                 store(bias, lane, add(load(bias, lane), g))
                 for i in range(kernel):
-                    row, value = rows[(y - pad + i) % kernel], values[(y - pad + i) % kernel]
+                    row, value = rows[slots[i]], values[slots[i]]
                     for j in range(kernel):
                         tap = (i * kernel + j) * lanes + lane
                         for k in range(row.shape[1]):
@@ -216,8 +222,9 @@ def _take_uphill(numbers, source, values):  # type: ignore[no-untyped-def]
         values[j] = numbers[at] if at != _NOTHING else np.float32(0)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, inline="always")
 def _write(out, pixel, lane, channels, lanes, spare):  # type: ignore[no-untyped-def]
+    """Inlined, since a call would pass the lanes through memory, which takes longer than their sum."""
     if lane + LANES <= channels:
         store(out, pixel * channels + lane, lanes)
         return

@@ -5,6 +5,8 @@ is looked up. The result is that of the dense convolution up to rounding (1e-5),
 """
 
 import math
+import threading
+import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -133,6 +135,28 @@ def side_by_side(work: Callable[[int], Any], count: int) -> list[Any]:
         return list(pool.map(work, range(count)))
 
 
+class _Kept(threading.local):
+    """The room that a thread's last result was in, and whether that result is still held by someone."""
+
+    array: np.ndarray | None = None
+    lent: weakref.ref[np.ndarray] | None = None
+
+
+_kept = _Kept()
+
+
+def _room(count: int) -> torch.Tensor:
+    """`count` float32 numbers of any value, where this thread's last result was, once nobody holds that any more.
+
+    Memory that is new to the process costs as much as half of the work done in it.
+    """
+    if _kept.array is None or _kept.array.size != count or (_kept.lent is not None and _kept.lent() is not None):
+        _kept.array = np.empty(count, np.float32)
+    view = _kept.array[:]  # torch holds this object for as long as the memory is in use
+    _kept.lent = weakref.ref(view)
+    return torch.from_numpy(view)
+
+
 class _Lookup(torch.autograd.Function):
     """The first layer over tiles, with the gradients of tables, number weights and bias."""
 
@@ -140,13 +164,16 @@ class _Lookup(torch.autograd.Function):
     def forward(ctx: Any, tables: Any, numbers: Any, bias: Any, tiles: Any, plan: Any, size: Any) -> torch.Tensor:
         channels = size[2]
         height, width = tiles[0][0].shape[1:]
-        out = torch.empty((len(tiles), height, width, channels))
-        flat = out.view(len(tiles), -1).numpy()
+        size_of_one = height * width * channels
+        out = (
+            _room(len(tiles) * size_of_one) if not any(ctx.needs_input_grad) else torch.empty(len(tiles) * size_of_one)
+        )
+        flat = out.numpy().reshape(len(tiles), size_of_one)
         weights = tuple(w.detach().reshape(-1).numpy() for w in (tables, numbers, bias))
         side_by_side(lambda i: _kernels.convolve(tiles[i], plan, weights, size, flat[i]), len(tiles))
         ctx.tiles, ctx.plan, ctx.size = tiles, plan, size
         ctx.shapes = tables.shape, numbers.shape, bias.shape
-        return out.permute(0, 3, 1, 2)  # (B, out, H, W), channels last
+        return out.view(len(tiles), height, width, channels).permute(0, 3, 1, 2)  # (B, out, H, W), channels last
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
