@@ -1,0 +1,137 @@
+"""How a net is trained: one frozen record, beside the loop that reads it. Refuses unknown keys and senseless values.
+
+What is None here is decided by the net's own Schedule (paper, Table 1) or by the size of the raster.
+"""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+from headscarp.core.errors import RecipeError
+from headscarp.nets.net import Schedule
+
+OPTIMISERS = ("adam", "sgd")
+PRECISIONS = ("32-true", "bf16-mixed")
+CALIBRATION_CHOICES = ("temperature", "platt", "isotonic", "none")
+
+_SILENT = ("workers",)  # decides how fast a result comes, never which
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """Settings of one training.
+
+    epochs, batch_size, learning_rate, optimiser, weight_decay: None takes the net's Schedule. batch_size counts tiles
+        of one step over all devices together. weight_decay is the L2 penalty of torch.optim.
+    momentum: of SGD; the paper says only "SGD", so 0. clip_norm: gradients longer than this are scaled back to it,
+        which keeps the paper's large learning rates stable; None leaves them.
+    patience: epochs without a lower validation NLL after which the learning rate is halved. stop_after: ... after which
+        training ends; None: 3 * patience.
+    tile_px: side of a training tile, context not counted; None: the largest of 512, 256, 128 that gives 64 training
+        tiles, else 128. context_px: context on each side; nets that reach less far read less.
+    sampling: a name of headscarp.tiles.sampling.STRATEGIES. augment: flips and quarter turns of training tiles.
+    precision: "32-true" or "bf16-mixed". accelerator, devices: as in Lightning Fabric. workers: reading threads.
+    calibration: "temperature", "platt", "isotonic" or "none", fitted on validation pixels.
+    net_arguments: the net's own keyword arguments.
+    """
+
+    epochs: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    optimiser: str | None = None
+    weight_decay: float | None = None
+    momentum: float = 0.0
+    clip_norm: float | None = 1.0
+    patience: int = 2
+    stop_after: int | None = None
+    tile_px: int | None = None
+    context_px: int = 64
+    sampling: str = "repeat_positive"
+    augment: bool = True
+    seed: int = 0
+    precision: str = "32-true"
+    accelerator: str = "cpu"
+    devices: int = 1
+    workers: int = 2
+    calibration: str = "temperature"
+    net_arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if value is not None and not value >= least:
+                raise RecipeError(f"{name} is {value}; it has to be at least {least}")
+        for name, above in {"learning_rate": 0.0, "clip_norm": 0.0}.items():
+            value = getattr(self, name)
+            if value is not None and not value > above:
+                raise RecipeError(f"{name} is {value}; it has to be greater than {above:g}")
+        check_choice("optimiser", self.optimiser or "adam", OPTIMISERS)
+        check_choice("precision", self.precision, PRECISIONS)
+        check_choice("calibration", self.calibration, CALIBRATION_CHOICES)
+
+    @staticmethod
+    def from_dict(settings: Mapping[str, Any]) -> "FitConfig":
+        """The settings of a recipe. Raises RecipeError for an unknown key, with the nearest known one."""
+        known = [f.name for f in fields(FitConfig)]
+        for key in settings:
+            check_choice("setting of training", key, known)
+        return FitConfig(**settings)
+
+    def resolved(self, schedule: Schedule) -> "FitConfig":
+        """The same settings with every None that the net's Schedule decides filled in, and `stop_after`."""
+        taken = {f.name: getattr(schedule, f.name) for f in fields(schedule) if getattr(self, f.name) is None}
+        if self.stop_after is None:
+            taken["stop_after"] = 3 * self.patience
+        return replace(self, **taken)
+
+    def for_loop(self, schedule: Schedule) -> "Settings":
+        """What the loop needs, without gaps."""
+        whole = self.resolved(schedule)
+        return Settings(**{f.name: getattr(whole, f.name) for f in fields(Settings)})
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values of all settings that decide the result; the number of reading threads does not."""
+        return {name: value for name, value in asdict(self).items() if name not in _SILENT}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a FitConfig that the training loop needs, with no gaps left."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    optimiser: str
+    weight_decay: float
+    momentum: float
+    clip_norm: float | None
+    patience: int
+    stop_after: int
+    sampling: str
+    augment: bool
+    seed: int
+    workers: int
+
+
+_LEAST: dict[str, float] = {
+    "epochs": 0,
+    "batch_size": 1,
+    "weight_decay": 0,
+    "momentum": 0,
+    "patience": 1,
+    "stop_after": 1,
+    "tile_px": 1,
+    "context_px": 0,
+    "devices": 1,
+    "workers": 1,
+}
+
+
+def check_choice(what: str, given: str, known: Any) -> None:
+    """Raises RecipeError, with the nearest known name, unless `given` is among `known`."""
+    if given in known:
+        return
+    near = difflib.get_close_matches(str(given), list(known), n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise RecipeError(f"unknown {what} {given!r}; {hint}known: {', '.join(known)}")

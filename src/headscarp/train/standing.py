@@ -1,0 +1,73 @@
+"""Where a training stands between two epochs, and the rules that move it: best weights, halving, early stopping.
+
+Refuses to go on from numbers that are not finite. Knows no files: `checkpoint` writes it down.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+
+from headscarp.core.errors import TrainingError
+from headscarp.train.config import Settings
+
+
+@dataclass
+class Standing:
+    """What one epoch hands to the next, beside the weights and the optimiser.
+
+    epoch: finished epochs. best_nll, best_epoch, best: lowest validation NLL so far (nats), where, and its weights.
+    since_best, since_halving: epochs without improvement, in all and since the rate was last halved. history: a row of
+    plain numbers for each epoch. Random numbers are drawn from (seed, epoch) and need no place here.
+    """
+
+    learning_rate: float
+    epoch: int = 0
+    best_nll: float = float("inf")
+    best_epoch: int = 0
+    since_best: int = 0
+    since_halving: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    best: dict[str, torch.Tensor] = field(default_factory=dict)
+
+
+def goes_on(standing: Standing, settings: Settings) -> bool:
+    """Whether there is another epoch to come."""
+    return standing.epoch < settings.epochs and standing.since_best < settings.stop_after
+
+
+def judge(
+    standing: Standing, net: torch.nn.Module, settings: Settings, *, loss: float, nll: float, constant: float
+) -> None:
+    """Takes a finished epoch into account: its weights where they are the best, else a step nearer to halving."""
+    check_finite("the validation NLL", nll, standing, settings)
+    standing.epoch += 1
+    row = (standing.epoch, standing.learning_rate, loss, nll, constant, 1 - nll / constant if constant else math.nan)
+    standing.history.append(dict(zip(COLUMNS, row, strict=True)))
+    if nll < standing.best_nll:
+        standing.best_nll, standing.best_epoch = nll, standing.epoch
+        standing.best = {name: tensor.detach().cpu().clone() for name, tensor in net.state_dict().items()}
+        standing.since_best = standing.since_halving = 0
+        return
+    standing.since_best += 1
+    standing.since_halving += 1
+    if standing.since_halving >= settings.patience:
+        standing.learning_rate /= 2
+        standing.since_halving = 0
+
+
+def check_finite(what: str, value: float, standing: Standing, settings: Settings) -> None:
+    """Raises TrainingError, saying what to try, where `value` is not finite."""
+    if math.isfinite(value):
+        return
+    kept = f"the checkpoint of epoch {standing.epoch} is kept" if standing.epoch else "no epoch was finished"
+    clip = "" if settings.clip_norm else " or clip_norm = 1.0"
+    raise TrainingError(
+        f"{what} became {value} in epoch {standing.epoch + 1} ({settings.optimiser}, learning rate "
+        f"{standing.learning_rate:g}); try learning_rate = {settings.learning_rate / 8:g}{clip}, and look for extreme "
+        f"values in the stack; {kept}"
+    )
+
+
+COLUMNS = ("epoch", "learning_rate", "loss", "validation_nll", "constant_nll", "skill")
+"""Of a row of the history; NLL in nats per pixel, skill against the constant that predicts the prevalence."""
