@@ -1,0 +1,86 @@
+"""What a net is trained on and by which tiles: the ground, the lesson laid out on it, and the tiles of an epoch.
+
+Refuses a split from which nothing can be learned. Reads labels only; pixels come with the batches.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import xarray as xr
+
+from headscarp.core.errors import SplitError
+from headscarp.core.stack import fingerprint
+from headscarp.core.tile import Tile
+from headscarp.nets.net import Net
+from headscarp.tiles.reader import TileReader
+from headscarp.tiles.sampling import epoch_tiles, tile_positives
+from headscarp.tiles.splits import PARTS, Split, split_to_json
+from headscarp.tiles.tiling import halo_of, train_tiles
+from headscarp.train.config import FitConfig, Settings
+
+_SIZES_PX = (512, 256, 128)
+_ENOUGH_TILES = 64
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What nets are trained on: a stack with labels, and its split."""
+
+    stack: xr.Dataset
+    split: Split
+
+    def inputs(self) -> list[dict[str, str]]:
+        """Stack and split as provenance names them."""
+        split = hashlib.sha256(json.dumps(split_to_json(self.split)).encode()).hexdigest()
+        return [{"name": "stack", "fingerprint": fingerprint(self.stack)}, {"name": "split", "fingerprint": split}]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What is learned from. reader: reads `training` and `validation`, each with its part of the split.
+
+    positives: landslide pixels in each training tile. validation: all of its tiles, so at natural prevalence.
+    """
+
+    reader: TileReader
+    training: Sequence[Tile]
+    positives: Sequence[int]
+    validation: Sequence[Tile]
+
+
+def make_lesson(ground: Ground, net: Net, config: FitConfig) -> Lesson:
+    """The tiles that a net learns from and is judged by. Raises SplitError where a part has no landslide."""
+    halo = _context(net, config)
+    size = config.tile_px or _tile_size(ground.split, net, halo)
+    size = -(-size // net.align) * net.align
+    tiles = [train_tiles(ground.split, part, size=size, halo=halo) for part in PARTS[:2]]
+    positives = [tile_positives(ground.stack, of_part, split=ground.split) for of_part in tiles]
+    for part, found in zip(PARTS, positives, strict=False):
+        if not found.sum():
+            raise SplitError(
+                f"the {part} part of the split holds no landslide pixel, so there is nothing to learn from or to judge "
+                "by; use smaller blocks, another seed or a larger stack"
+            )
+    reader = TileReader(ground.stack, net.bands, split=ground.split)
+    return Lesson(reader, tiles[0], positives[0].tolist(), tiles[1])
+
+
+def drawn_tiles(lesson: Lesson, settings: Settings, epoch: int) -> list[Tile]:
+    """The training tiles of an epoch in their order, repeated as the sampling strategy says."""
+    return epoch_tiles(lesson.training, lesson.positives, strategy=settings.sampling, seed=settings.seed, epoch=epoch)
+
+
+def _context(net: Net, config: FitConfig) -> int:
+    """Context pixels on each side of a training tile: the net's reach, but no more than the settings say."""
+    return min(halo_of(net), -(-config.context_px // net.align) * net.align)
+
+
+def _tile_size(split: Split, net: Net, halo: int) -> int:
+    """The largest side that gives enough training tiles; small rasters get the smallest."""
+    for size in _SIZES_PX[:-1]:
+        whole = -(-size // net.align) * net.align
+        if len(train_tiles(split, "train", size=whole, halo=halo)) >= _ENOUGH_TILES:
+            return size
+    return _SIZES_PX[-1]

@@ -1,0 +1,153 @@
+"""The training loop, to be read in one go: epochs of steps, validation, halving, best weights, early stopping.
+
+It is given a net, tiles and settings without gaps, and leaves the net with its best weights. It refuses to go on from
+a loss that is not finite. Devices, precision and several processes are Lightning Fabric's.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+from headscarp.core.band import UNLABELLED
+from headscarp.core.errors import TrainingError
+from headscarp.core.progress import Progress, log, progress
+from headscarp.nets.batch import Batch
+from headscarp.nets.net import Net
+from headscarp.tiles.sampling import batches
+from headscarp.train.checkpoint import load_checkpoint, save_checkpoint
+from headscarp.train.config import Settings
+from headscarp.train.devices import loss_weight, total, training_share
+from headscarp.train.lesson import Lesson, drawn_tiles
+from headscarp.train.log import EpochLog
+from headscarp.train.optimisers import make_optimiser
+from headscarp.train.standing import Standing, check_finite, goes_on, judge
+
+_LOOK_EVERY = 10  # steps between looks at the loss; a look makes an accelerator wait
+
+
+def train(
+    net: Net,
+    lesson: Lesson,
+    settings: Settings,
+    *,
+    fabric: Fabric,
+    folder: Path | None = None,
+    told: EpochLog | None = None,
+    label: str = "training",
+) -> Standing:
+    """Trains a net in place; it ends on the CPU with the weights of the epoch of lowest validation NLL.
+
+    folder: where a checkpoint is kept after each epoch, and looked for first. told: the log. label: of the progress
+    bar; "" shows none. Returns where training ended. Raises TrainingError where the loss or the validation NLL is not
+    finite, or nothing is labelled.
+    """
+    module, optimiser = fabric.setup(_Losses(net), make_optimiser(net, settings))
+    standing = (folder and load_checkpoint(folder, net, optimiser)) or Standing(settings.learning_rate)
+    tiles = settings.epochs * (len(drawn_tiles(lesson, settings, 1)) + len(lesson.validation))
+    with progress(label, tiles) if label else nullcontext(Progress("training", tiles)) as bar:
+        bar.advance(tiles / max(settings.epochs, 1) * standing.epoch, "resumed" if standing.epoch else "")
+        while goes_on(standing, settings):
+            torch.manual_seed(settings.seed * 1_000_003 + standing.epoch)  # dropout: the same after a resume
+            for group in optimiser.param_groups:
+                group["lr"] = standing.learning_rate
+            loss, pixels_per_s = _learn(module, optimiser, lesson, settings, fabric, standing, bar)
+            nll, constant = validate(net, lesson, settings, fabric=fabric, bar=bar)
+            judge(standing, net, settings, loss=loss, nll=nll, constant=constant)
+            bar.advance(0, f"epoch {standing.epoch}: loss {loss:.4f}, validation NLL {nll:.4f}")
+            if told and fabric.is_global_zero:
+                told.write(standing.history, pixels_per_s)
+            if folder and fabric.is_global_zero:
+                save_checkpoint(folder, net, optimiser, standing)
+            log.info("%s: %s", label or "training", bar.text)
+    net.load_state_dict(standing.best or net.state_dict())
+    net.to("cpu").eval()
+    return standing
+
+
+def validate(
+    net: Net, lesson: Lesson, settings: Settings, *, fabric: Fabric, bar: Progress | None = None
+) -> tuple[float, float]:
+    """Mean NLL (nats) over all labelled validation pixels, and that of the constant that predicts their prevalence."""
+    net.eval()
+    sums = torch.zeros(3, dtype=torch.float64, device=fabric.device)  # of losses, labelled and positive pixels
+    mine = lesson.validation[fabric.global_rank :: fabric.world_size]
+    with torch.no_grad(), fabric.autocast():
+        for batch in batches(lesson.reader, mine, batch_size=settings.batch_size, workers=settings.workers):
+            batch = batch.to(fabric.device)
+            counted, positive = (batch.y != UNLABELLED).sum(), (batch.y == 1).sum()  # type: ignore[union-attr]
+            sums += torch.stack([_sum_of(net.losses(batch)) * counted, counted, positive]).double()
+            if bar:
+                bar.advance(len(batch.tiles) * fabric.world_size)
+    losses, labelled, positives = total(fabric, sums).tolist()
+    if not labelled:
+        raise TrainingError("the validation part of the split has no labelled pixel; use another split or seed")
+    share = positives / labelled
+    constant = -sum(p * math.log(p) for p in (share, 1 - share) if p > 0)
+    return losses / labelled, constant
+
+
+class _Losses(torch.nn.Module):
+    """The sum of a net's losses as a forward pass, which is what Fabric wraps."""
+
+    def __init__(self, net: Net) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, batch_of: Callable[[], Batch]) -> torch.Tensor:
+        """batch_of: a function, so that Fabric does not round elevations in metres to bfloat16 on their way in."""
+        return _sum_of(self.net.losses(batch_of()))
+
+
+def _learn(
+    module: Any,
+    optimiser: Any,
+    lesson: Lesson,
+    settings: Settings,
+    fabric: Fabric,
+    standing: Standing,
+    bar: Progress,
+) -> tuple[float, float]:
+    """One epoch of steps; returns the mean loss over labelled pixels, and pixels per second."""
+    module.train()
+    epoch, started, pixels = standing.epoch + 1, time.monotonic(), 0
+    tiles, spare = training_share(drawn_tiles(lesson, settings, epoch), settings.batch_size, fabric)
+    size = settings.batch_size // fabric.world_size
+    seed = (settings.seed, epoch) if settings.augment else None
+    sums = torch.zeros(2, dtype=torch.float64, device=fabric.device)  # of losses, of labelled pixels
+    stream = batches(lesson.reader, tiles, batch_size=size, augment_seed=seed, workers=settings.workers)
+    for step, batch in enumerate(stream, start=1):
+        batch = batch.to(fabric.device)
+        if spare and step * size >= len(tiles):
+            batch = replace(batch, y=torch.full_like(batch.valid, UNLABELLED, dtype=torch.uint8))
+        counted = (batch.y != UNLABELLED).sum()  # type: ignore[union-attr]
+        loss = module(lambda batch=batch: batch)
+        optimiser.zero_grad()
+        fabric.backward(loss * loss_weight(fabric, counted))
+        if settings.clip_norm:
+            fabric.clip_gradients(module, optimiser, max_norm=settings.clip_norm, error_if_nonfinite=False)
+        optimiser.step()
+        sums += torch.stack([loss.detach() * counted, counted]).double()
+        pixels += sum(t.window.height * t.window.width for t in batch.tiles) * fabric.world_size
+        bar.advance(len(batch.tiles) * fabric.world_size)
+        if step % _LOOK_EVERY == 0 or step * size >= len(tiles):
+            losses, labelled = total(fabric, sums.clone()).tolist()
+            check_finite("the loss", losses, standing, settings)
+            pixels_per_s = pixels / max(time.monotonic() - started, 1e-9)
+            before = f"validation NLL {standing.history[-1]['validation_nll']:.4f}, " if standing.history else ""
+            bar.advance(
+                0, f"epoch {epoch}: loss {losses / max(labelled, 1):.4f}, {before}{pixels_per_s / 1e6:.2f} Mpx/s"
+            )
+    if not labelled:
+        raise TrainingError("the training part of the split has no labelled pixel; use another split or seed")
+    return losses / labelled, pixels_per_s
+
+
+def _sum_of(losses: dict[str, torch.Tensor]) -> torch.Tensor:
+    return torch.stack(list(losses.values())).sum()

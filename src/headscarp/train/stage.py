@@ -1,0 +1,78 @@
+"""From a stack, a split and the name of a net to one trained net: the lesson is laid out and the loop is run.
+
+Writes nothing but the checkpoint. Refuses a split from which nothing can be learned. Global random state is left as
+it was.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import xarray as xr
+from lightning_fabric import Fabric
+
+from headscarp.core.grid import ground_resolution_m
+from headscarp.core.stack import feature_bands, stack_grid
+from headscarp.nets import NETS, make_net
+from headscarp.nets.net import Net
+from headscarp.tiles.dataset import cache_stack
+from headscarp.tiles.splits import Split, read_split
+from headscarp.tiles.statistics import training_statistics
+from headscarp.train.config import FitConfig
+from headscarp.train.lesson import Ground, make_lesson
+from headscarp.train.log import EpochLog
+from headscarp.train.loop import train
+from headscarp.train.plan import chosen_split
+from headscarp.train.standing import Standing
+
+CACHE = ".headscarp-cache"
+
+
+def open_ground(
+    stack: xr.Dataset | str | Path, split: Split | str | Path | None, *, cache: xr.Dataset | Path, seed: int = 0
+) -> Ground:
+    """A stack through its memory-mapped cache in the folder `cache`, and its split; None: as `chosen_split` says."""
+    stack = cache if isinstance(cache, xr.Dataset) else cache_stack(stack, cache)
+    split = chosen_split(stack, seed=seed) if split is None else split
+    return Ground(stack, split if isinstance(split, Split) else read_split(split))
+
+
+def cache_of(cache: xr.Dataset | str | Path | None, out: Path) -> xr.Dataset | Path:
+    """Where the cache is: as given, else beside the output."""
+    return out.parent / CACHE if cache is None else cache if isinstance(cache, xr.Dataset) else Path(cache)
+
+
+def trained_net(
+    ground: Ground,
+    name: str,
+    config: FitConfig,
+    *,
+    fabric: Fabric,
+    arguments: Mapping[str, Any] | None = None,
+    folder: Path | None = None,
+    told: EpochLog | None = None,
+    quiet: bool = False,
+) -> tuple[Net, Standing]:
+    """A net with its best weights, and where its training ended.
+
+    config: None in it is decided by the net's Schedule. folder: for the checkpoint, see `loop.train`. quiet: no bar.
+    Nets that learn nothing (their Schedule has no epochs) come as they are made. Raises SplitError, TrainingError.
+    """
+    settings = config.for_loop(NETS[name].schedule)
+    bands = feature_bands(ground.stack)
+    statistics = training_statistics(ground.stack, ground.split, bands, workers=config.workers)
+    devices = [fabric.device] if fabric.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(settings.seed)
+        net = make_net(
+            name,
+            bands,
+            resolution_m=ground_resolution_m(stack_grid(ground.stack)),
+            statistics=statistics,
+            arguments=dict(config.net_arguments if arguments is None else arguments),
+        )
+        if NETS[name].schedule.epochs == 0:
+            return net.eval(), Standing(settings.learning_rate)
+        lesson = make_lesson(ground, net, config)
+        return net, train(net, lesson, settings, fabric=fabric, folder=folder, told=told, label="" if quiet else name)
