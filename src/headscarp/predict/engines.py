@@ -1,0 +1,156 @@
+"""What runs a net on this processor: torch as it is, or OpenVINO (optional), in float32 or bfloat16.
+
+An engine is a plain function from a Batch of one tile to (K, H, W) float32 numbers in the units of the net's outputs.
+The front of a net (encoding, alignment) always runs in float32; the trunk, plain layers only, is what engines take.
+Refuses to guess: an engine that is not installed, or a net without a trunk where one is needed, is an error.
+"""
+
+import copy
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+from headscarp.core.errors import BundleError, RecipeError
+from headscarp.nets.batch import Batch
+from headscarp.nets.net import Net, PixelNet
+
+PRECISIONS = ("float32", "bf16")
+
+Engine = Callable[[Batch], np.ndarray]
+"""Batch of one tile, halo included -> (K, H, W) float32. Safe to call from several threads at once."""
+
+
+def make_engine(name: str, net: Net, precision: str = "float32", *, threads: int = 1) -> Engine:
+    """An engine of ENGINES for a net in evaluation mode.
+
+    precision: "float32" or "bf16" (bfloat16 inside the trunk). threads: how many threads will call it at once.
+    Raises RecipeError for names that are not there, BundleError where the engine cannot take the net.
+    """
+    check_engine(name, net, precision)
+    return ENGINES[name](net.eval(), precision, threads)
+
+
+def check_engine(name: str, net: Net, precision: str) -> None:
+    """Raises what `make_engine` would raise, without making one."""
+    if name not in ENGINES:
+        raise RecipeError(f"there is no engine {name!r}; use one of {', '.join(ENGINES)}")
+    if precision not in PRECISIONS:
+        raise RecipeError(f"there is no precision {precision!r}; use one of {', '.join(PRECISIONS)}")
+    if name == "openvino":
+        _openvino()
+        if not isinstance(net, PixelNet):
+            raise BundleError(
+                f"{type(net).__name__} has no trunk of plain layers, so OpenVINO cannot run it; use --engine torch"
+            )
+
+
+def torch_engine(net: Net, precision: str, threads: int) -> Engine:
+    """PyTorch itself. A trunk runs channels-last, which its CPU kernels like best (2x on a U-Net)."""
+    if not isinstance(net, PixelNet):
+
+        def run_net(batch: Batch) -> np.ndarray:
+            with torch.inference_mode():
+                return np.asarray(net.predict(batch)[0].float().numpy())
+
+        return run_net
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    trunk = _for_channels_last(copy.deepcopy(net.trunk)).to(dtype)
+
+    def run_trunk(batch: Batch) -> np.ndarray:
+        with torch.inference_mode():
+            front = net.front(batch).to(dtype=dtype, memory_format=torch.channels_last)
+            return np.asarray(trunk(front)[0].float().sigmoid_().numpy())
+
+    return run_trunk
+
+
+def openvino_engine(net: Net, precision: str, threads: int) -> Engine:
+    """OpenVINO's CPU plugin on the trunk: one compiled model, one stream and one request a calling thread."""
+    openvino = _openvino()
+    assert isinstance(net, PixelNet)  # make_engine has checked
+    model = _converted(openvino, net)
+    settings = {
+        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": threads,
+        # pinned streams of two models, or of two processes, would share the first core
+        "ENABLE_CPU_PINNING": False,
+    }
+    compiled = openvino.Core().compile_model(model, "CPU", settings)
+    requests = threading.local()
+
+    def run(batch: Batch) -> np.ndarray:
+        if not hasattr(requests, "one"):
+            requests.one = compiled.create_infer_request()
+        with torch.inference_mode():
+            front = net.front(batch).permute(0, 2, 3, 1).contiguous().numpy()  # no copy: fronts are channels-last
+        requests.one.infer([front], share_inputs=True)
+        logits = torch.from_numpy(np.asarray(requests.one.get_output_tensor(0).data)[0])  # (K, H, W)
+        return np.asarray(logits.float().sigmoid().numpy())
+
+    return run
+
+
+ENGINES: dict[str, Callable[[Net, str, int], Engine]] = {"torch": torch_engine, "openvino": openvino_engine}
+
+
+@contextmanager
+def single_threaded_torch() -> Iterator[None]:
+    """Torch on one thread inside, as before after it: blocks are spread over threads, layers then are not."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def largest_change(engine: Engine, reference: Engine, batch: Batch, *, side: int) -> float:
+    """The largest difference of two engines over the valid pixels of a side x side piece amid a batch; NaN if none."""
+    height, width = batch.valid.shape[-2:]
+    top, left = max(0, (height - side) // 2), max(0, (width - side) // 2)
+    piece = (..., slice(top, top + side), slice(left, left + side))
+    small = Batch(x=batch.x[piece].contiguous(), valid=batch.valid[piece].contiguous(), tiles=batch.tiles)
+    there = small.valid[0].numpy()
+    if not there.any():
+        return float("nan")
+    return float(np.abs(engine(small) - reference(small))[:, there].max())
+
+
+def _for_channels_last(module: torch.nn.Module) -> torch.nn.Module:
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return module
+
+
+def _openvino() -> Any:
+    try:
+        import openvino
+    except ImportError as error:
+        raise RecipeError(
+            "the engine 'openvino' is not installed; install it with: pip install headscarp[openvino], "
+            "or use --engine torch"
+        ) from error
+    return openvino
+
+
+def _converted(openvino: Any, net: PixelNet) -> Any:
+    """The trunk as an OpenVINO model whose height and width stay open: (1, H, W, F) -> (1, K, H, W)."""
+    side = 2 * net.align if net.align > 1 else 32
+    bands = len(net.bands)
+    example = Batch(x=torch.zeros(1, bands, side, side), valid=torch.ones(1, side, side, dtype=torch.bool))
+    with torch.inference_mode():
+        front = net.front(example)
+        channels = front.shape[1]
+        shape = openvino.PartialShape([1, channels, -1, -1])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # OpenVINO reads torch by ways that torch has deprecated
+            model = openvino.convert_model(net.trunk, example_input=front.clone(), input=[shape])
+    wrapped = openvino.preprocess.PrePostProcessor(model)
+    wrapped.input().tensor().set_layout(openvino.Layout("NHWC"))
+    wrapped.input().model().set_layout(openvino.Layout("NCHW"))
+    return wrapped.build()
