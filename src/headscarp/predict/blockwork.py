@@ -1,0 +1,121 @@
+"""One block of a map: read with its context, run, calibrated, written into the work file.
+
+The work is small and picklable, so that it may run in a thread here or on a worker elsewhere; what it needs (net,
+stack, engine) is opened on first use in each process and kept there until the next job. Refuses to write pixels of
+another block.
+"""
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+
+from headscarp.core.blocks import Done
+from headscarp.core.bundle import Bundle, open_bundle
+from headscarp.core.calibration import calibration_from_json
+from headscarp.core.tile import Tile, Window
+from headscarp.nets import net_from_bundle
+from headscarp.nets.batch import Batch
+from headscarp.nets.net import Net
+from headscarp.predict.cog import block_facts
+from headscarp.predict.engines import Engine, largest_change, make_engine
+from headscarp.predict.workfile import WorkFile
+from headscarp.tiles.fits import Fit
+from headscarp.tiles.reader import TileReader
+
+CHECKED_SIDE = 256
+"""Side of the piece that bfloat16 is checked against float32 on, in pixels."""
+
+
+@dataclass(frozen=True)
+class BlockWork:
+    """Does one block and returns its Done; equal keys mean the same net on the same stack.
+
+    bundle, stack: paths, or the values themselves. checked: blocks where the engine is compared with torch in float32.
+    """
+
+    key: str
+    bundle: Bundle | Path
+    stack: xr.Dataset | Path
+    fit: Fit
+    work: WorkFile
+    engine: str
+    precision: str
+    threads: int
+    checked: frozenset[str] = frozenset()
+
+    def __call__(self, tile: Tile) -> Done:
+        torch.set_num_threads(1)  # of the calling thread: blocks run side by side
+        opened = _opened(self)
+        inside = tile.window.clip(self.work.shape)
+        pixels = opened.reader.read(tile)
+        core = (slice(tile.halo, tile.halo + inside.height), slice(tile.halo, tile.halo + inside.width))
+        valid = pixels.valid[core]
+        if not valid.any():
+            made = np.full((self.work.bands, inside.height, inside.width), np.nan, np.float32)
+            return Done(self.work.write(inside, made), {"valid": 0})
+        batch = Batch(
+            x=torch.from_numpy(self.fit.recode(pixels.x))[None],
+            valid=torch.from_numpy(pixels.valid)[None],
+            tiles=(tile,),
+        )
+        made = opened.calibrated(opened.engine(batch)[(slice(None), *core)])
+        made[:, ~valid] = np.nan
+        facts: dict[str, Any] = block_facts(made)
+        if tile.id in self.checked:
+            facts["change"] = largest_change(opened.engine, opened.reference(), batch, side=CHECKED_SIDE)
+        return Done(self.work.write(inside, made), facts)
+
+
+def aligned_tiles(shape: tuple[int, int], block_px: int, halo: int, align: int) -> tuple[Tile, ...]:
+    """Blocks that cover a raster, row-major; those on its far edges are cut to it, rounded up to the alignment."""
+    rows, cols = (-(-side // align) * align for side in shape)
+    tiles = []
+    for row in range(0, rows, block_px):
+        for col in range(0, cols, block_px):
+            window = Window(row, col, min(block_px, rows - row), min(block_px, cols - col))
+            tiles.append(Tile(window, halo, id=f"r{row}-c{col}"))
+    return tuple(tiles)
+
+
+class _Opened:
+    """What a process keeps open for one job."""
+
+    def __init__(self, work: BlockWork) -> None:
+        bundle = work.bundle if isinstance(work.bundle, Bundle) else open_bundle(work.bundle)
+        self.net: Net = net_from_bundle(bundle).eval()
+        self.reader = TileReader(work.stack, work.fit.bands)
+        self.engine: Engine = make_engine(work.engine, self.net, work.precision, threads=work.threads)
+        self.calibration = calibration_from_json(bundle.calibration)
+        self._reference: Engine | None = None
+
+    def calibrated(self, made: np.ndarray) -> np.ndarray:
+        """(K, h, w) float32, a copy."""
+        return np.array(self.calibration.apply(made), np.float32).reshape(made.shape)
+
+    def reference(self) -> Engine:
+        if self._reference is None:
+            self._reference = make_engine("torch", self.net)
+        return self._reference
+
+
+_LOCK = threading.Lock()
+_OPEN: dict[str, _Opened] = {}
+
+
+def _opened(work: BlockWork) -> _Opened:
+    with _LOCK:
+        if work.key not in _OPEN:
+            _OPEN.clear()
+            _OPEN[work.key] = _Opened(work)
+        return _OPEN[work.key]
+
+
+def close_opened(key: str) -> None:
+    """Lets go of what this process keeps open for a job."""
+    with _LOCK:
+        _OPEN.pop(key, None)
