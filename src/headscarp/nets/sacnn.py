@@ -27,15 +27,17 @@ class SACNN(FeatureNet):
         ranges_m: Sequence[float] = (30, 100, 300),
         elevation: str = "elevation",
         points: str = "full",
+        dropout: float = 0.0,
     ) -> None:
-        """aligned, ranges_m, elevation, points: see `Align`."""
+        """aligned, ranges_m, elevation, points: see `Align`. dropout: see `UNetTrunk`; the paper has none."""
         super().__init__(bands, resolution_m=resolution_m, statistics=statistics)
         self.alignment = Align(
             self.bands, aligned, resolution_m=resolution_m, ranges_m=ranges_m, elevation=elevation, points=points
         )
         self.reach = unet_reach() + self.alignment.reach
         self.first = self.make_first(DOWN[0], 3)
-        self.trunk = UNetTrunk(statistics.prevalence)
+        self.dropout = dropout
+        self.trunk = UNetTrunk(statistics.prevalence, dropout)
 
     def arguments(self) -> dict[str, Any]:
-        return self.aligned_arguments()
+        return {**self.aligned_arguments(), "dropout": self.dropout}

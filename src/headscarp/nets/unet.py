@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import nn
 
 from headscarp.core.band import Band
+from headscarp.core.errors import RecipeError
 from headscarp.nets.features import FeatureNet, he_, last_layer
 from headscarp.nets.net import Schedule, Statistics
 
@@ -21,11 +23,18 @@ class CNN(FeatureNet):
     schedule = Schedule("sgd", learning_rate=0.125, epochs=20, batch_size=12)
     align = ALIGN
 
-    def __init__(self, bands: Sequence[Band], *, resolution_m: float, statistics: Statistics) -> None:
+    def __init__(
+        self, bands: Sequence[Band], *, resolution_m: float, statistics: Statistics, dropout: float = 0.0
+    ) -> None:
+        """dropout: see `UNetTrunk`; the paper has none."""
         super().__init__(bands, resolution_m=resolution_m, statistics=statistics)
+        self.dropout = dropout
         self.reach = unet_reach()
         self.first = self.make_first(DOWN[0], 3)
-        self.trunk = UNetTrunk(statistics.prevalence)
+        self.trunk = UNetTrunk(statistics.prevalence, dropout)
+
+    def arguments(self) -> dict[str, Any]:
+        return {"dropout": self.dropout}
 
 
 class UNetTrunk(nn.Module):
@@ -36,12 +45,17 @@ class UNetTrunk(nn.Module):
     long as that is at a multiple of 16. There is no normalisation over pixels, so the net stays local.
     """
 
-    def __init__(self, prevalence: float) -> None:
+    def __init__(self, prevalence: float, dropout: float = 0.0) -> None:
+        """dropout: share of channels left out behind each stage while training; helps where training ground is small.
+        Raises RecipeError unless it is in [0, 1)."""
         super().__init__()
+        if not 0 <= dropout < 1:
+            raise RecipeError(f"dropout is {dropout}; it has to be at least 0 and below 1")
         self.entry = nn.Sequential(nn.ReLU(), _conv(DOWN[0], DOWN[0]), nn.ReLU())
         self.down = nn.ModuleList(nn.Sequential(nn.MaxPool2d(2), _stage(a, b)) for a, b in pairwise(DOWN))
         coarser, skips = (DOWN[-1], *UP[:-1]), DOWN[-2::-1]
         self.up = nn.ModuleList(_stage(a + s, b) for a, s, b in zip(coarser, skips, UP, strict=True))
+        self.drop = nn.Dropout2d(dropout)
         self.upsample = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
         self.last = last_layer(UP[-1], prevalence)
 
@@ -49,10 +63,10 @@ class UNetTrunk(nn.Module):
         """x: (B, 16, H, W), H and W multiples of 16. Returns (B, 1, H, W) logits."""
         kept = [self.entry(x)]
         for stage in self.down:
-            kept.append(stage(kept[-1]))
+            kept.append(self.drop(stage(kept[-1])))
         x = kept.pop()
         for stage in self.up:
-            x = stage(torch.cat([kept.pop(), self.upsample(x)], dim=1))
+            x = self.drop(stage(torch.cat([kept.pop(), self.upsample(x)], dim=1)))
         logits: torch.Tensor = self.last(x)
         return logits
 
