@@ -226,3 +226,10 @@ nets = ["prevalence", "llr"]
 splits = ["blocks", "random"]
 """
     )
+
+
+def test_the_written_reference_is_what_help_says():
+    from headscarp.cli.reference import reference
+
+    written = Path(__file__).parents[2] / "docs" / "cli.md"
+    assert written.read_text(encoding="utf-8") == reference(), "docs/cli.md has drifted from --help; run: make docs"

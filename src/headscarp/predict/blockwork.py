@@ -17,17 +17,20 @@ import xarray as xr
 from headscarp.core.blocks import Done
 from headscarp.core.bundle import Bundle, open_bundle
 from headscarp.core.calibration import calibration_from_json
+from headscarp.core.stack import LABEL
 from headscarp.core.tile import Tile, Window
 from headscarp.nets import net_from_bundle
 from headscarp.nets.batch import Batch
 from headscarp.nets.net import Net
 from headscarp.predict.cog import block_facts
 from headscarp.predict.engines import Engine, largest_change, make_engine
+from headscarp.predict.reuse import reused
 from headscarp.predict.workfile import WorkFile
+from headscarp.tiles.dataset import as_stack
 from headscarp.tiles.fits import Fit
 from headscarp.tiles.reader import TileReader
 
-CHECKED_SIDE = 256
+CHECKED_SIDE = 192
 """Side of the piece that bfloat16 is checked against float32 on, in pixels."""
 
 
@@ -88,7 +91,8 @@ class _Opened:
     def __init__(self, work: BlockWork) -> None:
         bundle = work.bundle if isinstance(work.bundle, Bundle) else open_bundle(work.bundle)
         self.net: Net = net_from_bundle(bundle).eval()
-        self.reader = TileReader(work.stack, work.fit.bands)
+        stack = as_stack(work.stack).drop_vars(LABEL, errors="ignore")  # labels would be read and not used
+        self.reader = TileReader(reused(stack), work.fit.bands)
         self.engine: Engine = make_engine(work.engine, self.net, work.precision, threads=work.threads)
         self.calibration = calibration_from_json(bundle.calibration)
         self._reference: Engine | None = None

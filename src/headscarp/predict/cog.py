@@ -22,7 +22,11 @@ from headscarp.core.grid import Grid
 from headscarp.predict.workfile import WorkFile
 
 TILE = 512
-_CACHE_MB = 128
+_SETTINGS = {
+    "GDAL_CACHEMAX": 128,  # MB
+    "GDAL_PAM_ENABLED": "NO",
+    "COG_TMP_COMPRESSION": "NONE",  # of overviews on their way into the file; saves a quarter of the time
+}
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ def write_cog(work: WorkFile, grid: Grid, partial: Path, *, outputs: Sequence[An
     described = [(o.name, o.unit, _tags(o.name, s)) for o, s in zip(outputs, summaries, strict=True)]
     vrt = write_text(work.path.with_suffix(".vrt"), work.vrt(grid, described))
     try:
-        with clear_os_errors(partial), rasterio.Env(GDAL_CACHEMAX=_CACHE_MB, GDAL_PAM_ENABLED="NO"):
+        with clear_os_errors(partial), rasterio.Env(**_SETTINGS):
             copy_raster(
                 vrt,
                 partial,
@@ -87,7 +91,8 @@ def summarise(facts: Sequence[Mapping[str, Any]], bands: int) -> list[BandSummar
 
 def block_facts(pixels: np.ndarray) -> dict[str, Any]:
     """The facts of one block (K, h, w), NaN where not valid, as `summarise` takes them."""
-    there = pixels[:, np.isfinite(pixels[0])]  # (K, n)
+    holes = np.isnan(pixels[0])
+    there = pixels[:, ~holes] if holes.any() else pixels.reshape(len(pixels), -1)  # (K, n)
     if not there.shape[1]:
         return {"valid": 0}
     return {
