@@ -15,7 +15,7 @@ import numpy as np
 from _bench import alternate, describe_machine, print_table, timed, verdict
 from sklearn.metrics import roc_auc_score
 
-from headscarp.evaluate.streaming import ScoreHistogram
+from headscarp.evaluation.streaming import ScoreHistogram
 
 MIN_RATIO, MAX_ERROR, MAX_BYTES = 200, 1e-6, 8e6
 REPEATS = 10

@@ -24,8 +24,8 @@ from headscarp.core.machine import cores
 from headscarp.core.stack import write_stack
 from headscarp.nets import net_from_bundle
 from headscarp.nets.batch import Batch
-from headscarp.predict.blockwork import aligned_tiles
-from headscarp.predict.engines import PRECISIONS, make_engine, single_threaded_torch
+from headscarp.prediction.blockwork import aligned_tiles
+from headscarp.prediction.engines import PRECISIONS, make_engine, single_threaded_torch
 from headscarp.sources.world import simulate_valley
 from headscarp.tiles.reader import TileReader
 from headscarp.tiles.tiling import halo_of

@@ -31,9 +31,9 @@ from headscarp.core.stack import VALID, feature_bands, open_stack, stack_grid
 from headscarp.nets import make_net, net_from_bundle, weights_of
 from headscarp.nets.batch import Batch
 from headscarp.nets.net import Statistics
-from headscarp.predict.blockwork import aligned_tiles
-from headscarp.predict.engines import make_engine, single_threaded_torch
-from headscarp.predict.raster import predict
+from headscarp.prediction.blockwork import aligned_tiles
+from headscarp.prediction.engines import make_engine, single_threaded_torch
+from headscarp.prediction.raster import predict
 from headscarp.sources.world import veneto_like
 from headscarp.tiles.reader import TileReader
 from headscarp.tiles.tiling import halo_of

@@ -17,17 +17,17 @@ from pathlib import Path
 import numpy as np
 import torch
 from _bench import describe_machine, peak_memory_of, print_table, verdict
+from predict import region_bundle
 from torch.utils.flop_counter import FlopCounterMode
 
 from headscarp.core.bundle import save_bundle
 from headscarp.core.machine import cores
 from headscarp.core.stack import open_stack
 from headscarp.nets import net_from_bundle
-from headscarp.predict.blockwork import aligned_tiles
-from headscarp.predict.raster import predict
+from headscarp.prediction.blockwork import aligned_tiles
+from headscarp.prediction.raster import predict
 from headscarp.sources.world import VENETO_SHAPE, veneto_like
 from headscarp.tiles.tiling import halo_of
-from predict import region_bundle
 
 PEAK_BYTES, MINUTES = 2e9, 15.0
 

@@ -12,8 +12,8 @@ __version__ = "0.1.0"
 _VERBS = {
     "build": "headscarp.assemble.build",
     "fit": "headscarp.train.fit",
-    "predict": "headscarp.predict.raster",
-    "evaluate": "headscarp.evaluate.evaluate",
+    "predict": "headscarp.prediction.raster",
+    "evaluate": "headscarp.evaluation.evaluate",
     "open_stack": "headscarp.core.stack",
     "open_bundle": "headscarp.core.bundle",
 }
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from headscarp.assemble.build import build
     from headscarp.core.bundle import open_bundle
     from headscarp.core.stack import open_stack
-    from headscarp.evaluate.evaluate import evaluate
-    from headscarp.predict.raster import predict
+    from headscarp.evaluation.evaluate import evaluate
+    from headscarp.prediction.raster import predict
     from headscarp.train.fit import fit
 
 

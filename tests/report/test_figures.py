@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from headscarp.evaluate.streaming import ScoreHistogram
+from headscarp.evaluation.streaming import ScoreHistogram
 from headscarp.report import figures
 from headscarp.report.page import Page, Section, Table, write_page
 

@@ -25,7 +25,7 @@ def evaluate(
 
         headscarp evaluate sacnn/ stack.zarr --out metrics/
     """
-    from headscarp.evaluate.evaluate import evaluate as score
+    from headscarp.evaluation.evaluate import evaluate as score
     from headscarp.report.evaluation import write_evaluation_report
 
     evaluation = score(bundle, stack, out=out, split=split, workers=workers, overwrite=overwrite)

@@ -33,7 +33,7 @@ def predict(
 
         headscarp predict sacnn/ stack.zarr --out map.tif
     """
-    from headscarp.predict.raster import predict as predict_raster
+    from headscarp.prediction.raster import predict as predict_raster
 
     path = predict_raster(
         bundle,

@@ -8,8 +8,8 @@ import xarray as xr
 
 from headscarp.core.provenance import read_made
 from headscarp.core.stack import stack_grid
-from headscarp.evaluate.metrics import best_constant_nll
-from headscarp.evaluate.streaming import ScoreHistogram
+from headscarp.evaluation.metrics import best_constant_nll
+from headscarp.evaluation.streaming import ScoreHistogram
 from headscarp.report.evaluation import as_cell, extent_km, read_history, small_band, small_codes
 from headscarp.report.figures import (
     history_figure,

@@ -9,7 +9,7 @@ from headscarp.core.errors import SourceError
 from headscarp.core.grid import ground_resolution_m
 from headscarp.core.provenance import read_made
 from headscarp.core.stack import open_stack, stack_bands, stack_grid
-from headscarp.evaluate.tables import read_table
+from headscarp.evaluation.tables import read_table
 
 
 def describe(path: str | Path) -> dict[str, Any]:

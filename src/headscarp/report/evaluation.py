@@ -10,10 +10,10 @@ from headscarp.core.grid import Grid, true_cell_size_m
 from headscarp.core.provenance import read_made
 from headscarp.core.stack import open_stack, stack_grid
 from headscarp.core.tile import Window
-from headscarp.evaluate.evaluate import Evaluation
-from headscarp.evaluate.metrics import METRICS, best_constant_nll
-from headscarp.evaluate.scoring import Preview
-from headscarp.evaluate.tables import PARTS, MetricRow
+from headscarp.evaluation.evaluate import Evaluation
+from headscarp.evaluation.metrics import METRICS, best_constant_nll
+from headscarp.evaluation.scoring import Preview
+from headscarp.evaluation.tables import PARTS, MetricRow
 from headscarp.report.figures import (
     history_figure,
     partition_figure,

@@ -15,9 +15,9 @@ from headscarp.assemble.build import build
 from headscarp.assemble.recipe import read_recipe
 from headscarp.core.artefact import check_output, clear_os_errors, write_text
 from headscarp.core.stack import open_stack, stack_grid
-from headscarp.evaluate.scoring import Predictor
+from headscarp.evaluation.scoring import Predictor
 from headscarp.nets import NETS
-from headscarp.predict.raster import predict
+from headscarp.prediction.raster import predict
 from headscarp.report.comparison import write_comparison_report
 from headscarp.tiles.audit import audit
 from headscarp.tiles.splits import write_split

@@ -18,9 +18,9 @@ from headscarp.core.errors import RecipeError
 from headscarp.core.machine import cores
 from headscarp.core.provenance import file_sha256, made_by
 from headscarp.core.stack import feature_bands, fingerprint
-from headscarp.evaluate.evaluate import Evaluation, evaluate, evaluate_predictor
-from headscarp.evaluate.scoring import Predictor
-from headscarp.evaluate.tables import write_table
+from headscarp.evaluation.evaluate import Evaluation, evaluate, evaluate_predictor
+from headscarp.evaluation.scoring import Predictor
+from headscarp.evaluation.tables import write_table
 from headscarp.nets import NETS
 from headscarp.tiles.dataset import cache_stack
 from headscarp.tiles.splits import Split

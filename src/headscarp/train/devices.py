@@ -56,8 +56,11 @@ def total(fabric: Fabric, sums: torch.Tensor) -> torch.Tensor:
     return added
 
 
-def loss_weight(fabric: Fabric, counted: torch.Tensor) -> torch.Tensor | float:
-    """What a process's mean loss is multiplied by, so that the mean of all gradients is that of all counted pixels."""
+def shared_loss(fabric: Fabric, loss: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
+    """A process's mean loss, weighted so that the mean of all gradients is that over all counted pixels.
+
+    counted: labelled pixels in this process's part of the step.
+    """
     if fabric.world_size == 1:
-        return 1.0
-    return counted * fabric.world_size / total(fabric, counted.clone()).clamp(min=1)
+        return loss
+    return loss * (counted * fabric.world_size / total(fabric, counted.clone()).clamp(min=1))

@@ -20,8 +20,8 @@ from headscarp.core.errors import OutputError
 from headscarp.core.progress import log
 from headscarp.core.provenance import made_by
 from headscarp.core.stack import stack_grid
-from headscarp.evaluate.evaluate import evaluate
-from headscarp.evaluate.metrics import best_f1_threshold
+from headscarp.evaluation.evaluate import evaluate
+from headscarp.evaluation.metrics import best_f1_threshold
 from headscarp.nets import NETS, weights_of
 from headscarp.nets.net import Net
 from headscarp.tiles.sampling import STRATEGIES

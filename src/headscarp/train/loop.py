@@ -4,6 +4,7 @@ It is given a net, tiles and settings without gaps, and leaves the net with its 
 a loss that is not finite. Devices, precision and several processes are Lightning Fabric's.
 """
 
+import functools
 import math
 import time
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from headscarp.nets.net import Net
 from headscarp.tiles.sampling import batches
 from headscarp.train.checkpoint import load_checkpoint, save_checkpoint
 from headscarp.train.config import Settings
-from headscarp.train.devices import loss_weight, total, training_share
+from headscarp.train.devices import shared_loss, total, training_share
 from headscarp.train.lesson import Lesson, drawn_tiles
 from headscarp.train.log import EpochLog
 from headscarp.train.optimisers import make_optimiser
@@ -129,7 +130,7 @@ def _learn(
         counted = (batch.y != UNLABELLED).sum()  # type: ignore[union-attr]
         loss = module(lambda batch=batch: batch)
         optimiser.zero_grad()
-        fabric.backward(loss * loss_weight(fabric, counted))
+        fabric.backward(shared_loss(fabric, loss, counted))
         if settings.clip_norm:
             fabric.clip_gradients(module, optimiser, max_norm=settings.clip_norm, error_if_nonfinite=False)
         optimiser.step()
@@ -150,4 +151,4 @@ def _learn(
 
 
 def _sum_of(losses: dict[str, torch.Tensor]) -> torch.Tensor:
-    return torch.stack(list(losses.values())).sum()
+    return functools.reduce(torch.add, losses.values())

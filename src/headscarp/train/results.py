@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from headscarp.core.artefact import clear_os_errors
-from headscarp.evaluate.evaluate import Evaluation
-from headscarp.evaluate.intervals import BlockScores, Interval, resampled
-from headscarp.evaluate.metrics import DESCRIPTIVE, LOWER_IS_BETTER, METRICS, score
-from headscarp.evaluate.scoring import PartScores, Preview
-from headscarp.evaluate.streaming import ScoreHistogram
-from headscarp.evaluate.tables import PARTS, MetricRow, as_markdown, rows_of
+from headscarp.evaluation.evaluate import Evaluation
+from headscarp.evaluation.intervals import BlockScores, Interval, resampled
+from headscarp.evaluation.metrics import DESCRIPTIVE, LOWER_IS_BETTER, METRICS, score
+from headscarp.evaluation.scoring import PartScores, Preview
+from headscarp.evaluation.streaming import ScoreHistogram
+from headscarp.evaluation.tables import PARTS, MetricRow, as_markdown, rows_of
 
 RESAMPLES = 1000
 WORDS_METRICS = ("nll", "auroc")

@@ -17,9 +17,9 @@ from sklearn.preprocessing import StandardScaler
 from headscarp.core.band import Band
 from headscarp.core.calibration import fit_platt
 from headscarp.core.stack import feature_bands
-from headscarp.evaluate.evaluate import Evaluation, evaluate_predictor
-from headscarp.evaluate.metrics import best_f1_threshold
-from headscarp.evaluate.streaming import ScoreHistogram
+from headscarp.evaluation.evaluate import Evaluation, evaluate_predictor
+from headscarp.evaluation.metrics import best_f1_threshold
+from headscarp.evaluation.streaming import ScoreHistogram
 from headscarp.nets.batch import Batch
 from headscarp.tiles.partition import Split
 from headscarp.tiles.statistics import encoded, labelled_table

@@ -19,7 +19,7 @@ import headscarp
 from headscarp.core.artefact import clear_os_errors, write_text
 from headscarp.core.errors import OutputError
 from headscarp.core.grid import Grid
-from headscarp.predict.workfile import WorkFile
+from headscarp.prediction.workfile import WorkFile
 
 TILE = 512
 _SETTINGS = {

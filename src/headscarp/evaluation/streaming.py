@@ -11,10 +11,10 @@ from typing import Self
 import numpy as np
 
 from headscarp.core.errors import StackError
-from headscarp.evaluate import _kernels as k
-from headscarp.evaluate import metrics
-from headscarp.evaluate.bins import bin_edges, bin_of_threshold, cells_of_bins, ladders
-from headscarp.evaluate.metrics import Counts
+from headscarp.evaluation import _kernels as k
+from headscarp.evaluation import metrics
+from headscarp.evaluation.bins import bin_edges, bin_of_threshold, cells_of_bins, ladders
+from headscarp.evaluation.metrics import Counts
 
 LAYOUT = 1  # of to_arrays
 

@@ -15,8 +15,8 @@ from headscarp.core.blocks import Done, run_blocks
 from headscarp.core.bundle import Bundle
 from headscarp.core.calibration import calibration_from_json
 from headscarp.core.tile import Tile, Window
-from headscarp.evaluate.intervals import BlockScores
-from headscarp.evaluate.streaming import ScoreHistogram
+from headscarp.evaluation.intervals import BlockScores
+from headscarp.evaluation.streaming import ScoreHistogram
 from headscarp.nets import net_from_bundle
 from headscarp.nets.batch import Batch
 from headscarp.nets.net import Net

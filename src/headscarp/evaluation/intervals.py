@@ -14,10 +14,10 @@ from typing import Self
 import numpy as np
 
 from headscarp.core.errors import HeadscarpWarning, SplitError, StackError
-from headscarp.evaluate import _kernels as k
-from headscarp.evaluate.bins import bin_of_threshold, cells_of_bins
-from headscarp.evaluate.metrics import DESCRIPTIVE, LOWER_IS_BETTER, METRICS, Counts
-from headscarp.evaluate.streaming import checked_pixels
+from headscarp.evaluation import _kernels as k
+from headscarp.evaluation.bins import bin_of_threshold, cells_of_bins
+from headscarp.evaluation.metrics import DESCRIPTIVE, LOWER_IS_BETTER, METRICS, Counts
+from headscarp.evaluation.streaming import checked_pixels
 
 _SUMS = 3 * k.CELLS + 4
 _BLOCKS_AT_ONCE = 2048

@@ -15,7 +15,7 @@ from headscarp.core.errors import HeadscarpWarning, OutputError, RecipeError
 from headscarp.core.stack import VALID, stack_grid, write_stack
 from headscarp.nets import NETS, net_from_bundle
 from headscarp.nets.batch import Batch
-from headscarp.predict.raster import predict
+from headscarp.prediction.raster import predict
 
 
 def read(path):
@@ -192,4 +192,4 @@ def test_the_room_and_the_verb_share_a_name(world, bundle_of, tmp_path):
 
     stack = world(20, 30)
     assert verb(bundle_of("llr", stack), stack, tmp_path / "a.tif").is_file()
-    assert headscarp.predict(bundle_of("llr", stack), stack, tmp_path / "b.tif").is_file()
+    assert headscarp.prediction(bundle_of("llr", stack), stack, tmp_path / "b.tif").is_file()

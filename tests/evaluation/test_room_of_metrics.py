@@ -6,11 +6,11 @@ import sys
 import pytest
 
 
-@pytest.mark.parametrize("first", ["", "import headscarp.evaluate.metrics; "])
+@pytest.mark.parametrize("first", ["", "import headscarp.evaluation.metrics; "])
 def test_the_name_can_be_called_and_entered(first):
     code = first + (
         "import headscarp; from headscarp import evaluate; assert callable(evaluate); "
         "from headscarp import evaluate as again; assert callable(again); "
-        "from headscarp.evaluate.metrics import METRICS; assert 'nll' in METRICS"
+        "from headscarp.evaluation.metrics import METRICS; assert 'nll' in METRICS"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

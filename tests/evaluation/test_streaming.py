@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from sklearn import metrics as peer
 
 from headscarp.core.errors import StackError
-from headscarp.evaluate import _kernels
-from headscarp.evaluate.bins import bin_edges, bin_of_threshold
-from headscarp.evaluate.streaming import ScoreHistogram
+from headscarp.evaluation import _kernels
+from headscarp.evaluation.bins import bin_edges, bin_of_threshold
+from headscarp.evaluation.streaming import ScoreHistogram
 
 
 def pixels(seed, n=5000, spread=2.0):

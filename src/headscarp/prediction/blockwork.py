@@ -22,10 +22,10 @@ from headscarp.core.tile import Tile, Window
 from headscarp.nets import net_from_bundle
 from headscarp.nets.batch import Batch
 from headscarp.nets.net import Net
-from headscarp.predict.cog import block_facts
-from headscarp.predict.engines import Engine, largest_change, make_engine
-from headscarp.predict.reuse import reused
-from headscarp.predict.workfile import WorkFile
+from headscarp.prediction.cog import block_facts
+from headscarp.prediction.engines import Engine, largest_change, make_engine
+from headscarp.prediction.reuse import reused
+from headscarp.prediction.workfile import WorkFile
 from headscarp.tiles.dataset import as_stack
 from headscarp.tiles.fits import Fit
 from headscarp.tiles.reader import TileReader

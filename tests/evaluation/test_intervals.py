@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from headscarp.core.errors import HeadscarpWarning, SplitError, StackError
-from headscarp.evaluate.intervals import BlockScores, Interval, block_bootstrap, in_words, paired_difference
-from headscarp.evaluate.metrics import METRICS, score
-from headscarp.evaluate.streaming import ScoreHistogram
+from headscarp.evaluation.intervals import BlockScores, Interval, block_bootstrap, in_words, paired_difference
+from headscarp.evaluation.metrics import METRICS, score
+from headscarp.evaluation.streaming import ScoreHistogram
 
 
 def world(seed, n_blocks=40, size=400, noise=1.0):

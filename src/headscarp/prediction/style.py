@@ -12,7 +12,7 @@ import numpy as np
 
 from headscarp.core.artefact import write_text
 from headscarp.core.tile import Window
-from headscarp.predict.workfile import WorkFile
+from headscarp.prediction.workfile import WorkFile
 
 CLASSES = (
     ("very low", 0.00, "#1a9850"),

@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 
 from headscarp.core.errors import StackError
-from headscarp.evaluate import _kernels as k
+from headscarp.evaluation import _kernels as k
 
 
 @cache

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from headscarp.evaluate.streaming import ScoreHistogram
+    from headscarp.evaluation.streaming import ScoreHistogram
 
 
 @dataclass(frozen=True)

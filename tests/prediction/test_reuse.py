@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from headscarp.core.stack import open_stack, write_stack
 from headscarp.core.tile import Window
-from headscarp.predict import reuse
+from headscarp.prediction import reuse
 
 SHAPE = (700, 1500)
 

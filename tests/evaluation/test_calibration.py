@@ -21,8 +21,8 @@ from headscarp.core.calibration import (
     fit_temperature,
 )
 from headscarp.core.errors import BundleError, HeadscarpWarning, TrainingError
-from headscarp.evaluate.metrics import score
-from headscarp.evaluate.streaming import ScoreHistogram
+from headscarp.evaluation.metrics import score
+from headscarp.evaluation.streaming import ScoreHistogram
 
 
 def pixels(scale=1.0, shift=0.0, n=400_000, seed=0):

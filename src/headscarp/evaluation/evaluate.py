@@ -14,10 +14,10 @@ from headscarp.core.grid import ground_resolution_m
 from headscarp.core.machine import cores
 from headscarp.core.provenance import made_by
 from headscarp.core.stack import fingerprint, open_stack, stack_grid
-from headscarp.evaluate.intervals import Interval, block_bootstrap
-from headscarp.evaluate.metrics import score
-from headscarp.evaluate.scoring import NetPredictor, PartScores, Predictor, Preview, Recode, score_part
-from headscarp.evaluate.tables import PARTS, MetricRow, rows_of, write_table
+from headscarp.evaluation.intervals import Interval, block_bootstrap
+from headscarp.evaluation.metrics import score
+from headscarp.evaluation.scoring import NetPredictor, PartScores, Predictor, Preview, Recode, score_part
+from headscarp.evaluation.tables import PARTS, MetricRow, rows_of, write_table
 from headscarp.nets import net_from_bundle
 from headscarp.tiles.fits import check_fits
 from headscarp.tiles.reader import TileReader

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headscarp.core.errors import OutputError
-from headscarp.evaluate.intervals import Interval
-from headscarp.evaluate.tables import MetricRow, as_markdown, pivot, read_table, rows_of, write_table
+from headscarp.evaluation.intervals import Interval
+from headscarp.evaluation.tables import MetricRow, as_markdown, pivot, read_table, rows_of, write_table
 
 ROWS = [
     MetricRow("llr", "blocks", "test", "nll", 0.055, 0.05, 0.0600001),

@@ -16,7 +16,7 @@ import pytest
 from headscarp.core.bundle import save_bundle
 from headscarp.core.errors import JournalError, OutputError, RecipeError
 from headscarp.core.stack import open_stack, write_stack
-from headscarp.predict.raster import predict
+from headscarp.prediction.raster import predict
 
 RUN = "import sys; from headscarp import predict; predict(*sys.argv[1:4], block_px=512, resume=sys.argv[4] == 'resume')"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -194,7 +194,7 @@ def test_a_cluster_needs_a_stack_that_its_workers_can_read(world, bundle_of, tmp
 
 
 def test_no_scheduler_at_the_address(saved, tmp_path, monkeypatch):
-    monkeypatch.setattr("headscarp.predict.raster._SCHEDULER_ANSWERS_WITHIN", "1s")
+    monkeypatch.setattr("headscarp.prediction.raster._SCHEDULER_ANSWERS_WITHIN", "1s")
     bundle, stack, _ = saved
     with pytest.raises(RecipeError, match="no dask scheduler answers"):
         predict(bundle, stack, tmp_path / "map.tif", scheduler="tcp://127.0.0.1:9")

@@ -11,7 +11,7 @@ from headscarp.core.errors import BundleError, RecipeError
 from headscarp.nets import net_from_bundle
 from headscarp.nets.batch import Batch
 from headscarp.nets.net import Net, Statistics
-from headscarp.predict.engines import ENGINES, largest_change, make_engine, single_threaded_torch
+from headscarp.prediction.engines import ENGINES, largest_change, make_engine, single_threaded_torch
 
 PIXEL_NETS = ("llr", "nn", "sann", "cnn", "sacnn")
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from headscarp.core.artefact import write_json, write_text
 from headscarp.core.errors import OutputError
-from headscarp.evaluate.intervals import Interval
-from headscarp.evaluate.metrics import METRICS
+from headscarp.evaluation.intervals import Interval
+from headscarp.evaluation.metrics import METRICS
 
 PARTS = ("train", "validation", "test")
 CSV_NAME, JSON_NAME = "metrics.csv", "metrics.json"

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn import metrics as peer
 
-from headscarp.evaluate.metrics import METRICS, best_f1_threshold, score
-from headscarp.evaluate.streaming import ScoreHistogram
+from headscarp.evaluation.metrics import METRICS, best_f1_threshold, score
+from headscarp.evaluation.streaming import ScoreHistogram
 
 # Six pixels, all probabilities binary fractions, so that sums are exact.
 PROBABILITY = np.array([0.125, 0.25, 0.5, 0.5, 0.75, 0.875], np.float32)

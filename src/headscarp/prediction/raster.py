@@ -29,11 +29,11 @@ from headscarp.core.stack import fingerprint, stack_grid
 from headscarp.core.tile import Tile
 from headscarp.nets import net_from_bundle
 from headscarp.nets.net import Net
-from headscarp.predict.blockwork import BlockWork, aligned_tiles, close_opened
-from headscarp.predict.cog import TILE, summarise, write_cog
-from headscarp.predict.engines import check_engine, single_threaded_torch
-from headscarp.predict.style import write_qml
-from headscarp.predict.workfile import WorkFile
+from headscarp.prediction.blockwork import BlockWork, aligned_tiles, close_opened
+from headscarp.prediction.cog import TILE, summarise, write_cog
+from headscarp.prediction.engines import check_engine, single_threaded_torch
+from headscarp.prediction.style import write_qml
+from headscarp.prediction.workfile import WorkFile
 from headscarp.tiles.dataset import as_stack, raster_shape
 from headscarp.tiles.fits import check_fits
 from headscarp.tiles.tiling import halo_of

@@ -1,0 +1,1 @@
+"""How good a map is: metrics, their intervals, the tidy table, and the verb evaluate."""
