@@ -11,7 +11,7 @@ from headscarp.core.errors import BundleError, RecipeError
 from headscarp.nets import net_from_bundle
 from headscarp.nets.batch import Batch
 from headscarp.nets.net import Net, Statistics
-from headscarp.prediction.engines import ENGINES, largest_change, make_engine, single_threaded_torch
+from headscarp.prediction.engines import ENGINES, largest_change, make_engine, middle, single_threaded_torch
 
 PIXEL_NETS = ("llr", "nn", "sann", "cnn", "sacnn")
 
@@ -46,7 +46,7 @@ def test_an_engine_gives_what_the_net_predicts(engine, name, setting):
 def test_bf16_is_near_and_its_change_is_measured(engine, setting):
     net, batch = setting("cnn")
     reference, reduced = make_engine("torch", net), make_engine(engine, net, "bf16")
-    change = largest_change(reduced, reference, batch, side=64)
+    change = largest_change(reduced, reference, middle(batch, 64))
     assert 0 < change < 0.05
 
 

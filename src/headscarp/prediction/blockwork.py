@@ -23,7 +23,7 @@ from headscarp.nets import net_from_bundle
 from headscarp.nets.batch import Batch
 from headscarp.nets.net import Net
 from headscarp.prediction.cog import block_facts
-from headscarp.prediction.engines import Engine, largest_change, make_engine
+from headscarp.prediction.engines import Engine, largest_change, make_engine, middle
 from headscarp.prediction.reuse import reused
 from headscarp.prediction.workfile import WorkFile
 from headscarp.tiles.dataset import as_stack
@@ -55,23 +55,25 @@ class BlockWork:
         torch.set_num_threads(1)  # of the calling thread: blocks run side by side
         opened = _opened(self)
         inside = tile.window.clip(self.work.shape)
-        pixels = opened.reader.read(tile)
         core = (slice(tile.halo, tile.halo + inside.height), slice(tile.halo, tile.halo + inside.width))
-        valid = pixels.valid[core]
+        held = [self._read(opened.reader, tile)]
+        valid = held[0].valid[0].numpy()[core]
         if not valid.any():
             made = np.full((self.work.bands, inside.height, inside.width), np.nan, np.float32)
             return Done(self.work.write(inside, made), {"valid": 0})
-        batch = Batch(
-            x=torch.from_numpy(self.fit.recode(pixels.x))[None],
-            valid=torch.from_numpy(pixels.valid)[None],
-            tiles=(tile,),
-        )
-        made = opened.calibrated(opened.engine(batch)[(slice(None), *core)])
+        piece = middle(held[0], CHECKED_SIDE) if tile.id in self.checked else None
+        predicted = opened.engine(held.pop())  # held by the engine alone, which lets go of it before the trunk runs
+        made = opened.calibrated(predicted[(slice(None), *core)])
         made[:, ~valid] = np.nan
         facts: dict[str, Any] = block_facts(made)
-        if tile.id in self.checked:
-            facts["change"] = largest_change(opened.engine, opened.reference(), batch, side=CHECKED_SIDE)
+        if piece is not None:
+            facts["change"] = largest_change(opened.engine, opened.reference(), piece)
         return Done(self.work.write(inside, made), facts)
+
+    def _read(self, reader: TileReader, tile: Tile) -> Batch:
+        pixels = reader.read(tile)
+        x, valid = torch.from_numpy(self.fit.recode(pixels.x))[None], torch.from_numpy(pixels.valid)[None]
+        return Batch(x=x, valid=valid, tiles=(tile,))
 
 
 def aligned_tiles(shape: tuple[int, int], block_px: int, halo: int, align: int) -> tuple[Tile, ...]:

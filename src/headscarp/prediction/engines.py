@@ -64,6 +64,7 @@ def torch_engine(net: Net, precision: str, threads: int) -> Engine:
     def run_trunk(batch: Batch) -> np.ndarray:
         with torch.inference_mode():
             front = net.front(batch).to(dtype=dtype, memory_format=torch.channels_last)
+            del batch  # its memory, where the caller let go of it, is free while the trunk runs
             return np.asarray(trunk(front)[0].float().sigmoid_().numpy())
 
     return run_trunk
@@ -89,6 +90,7 @@ def openvino_engine(net: Net, precision: str, threads: int) -> Engine:
             requests.one = compiled.create_infer_request()
         with torch.inference_mode():
             front = net.front(batch).permute(0, 2, 3, 1).contiguous().numpy()  # no copy: fronts are channels-last
+        del batch
         requests.one.infer([front], share_inputs=True)
         logits = torch.from_numpy(np.asarray(requests.one.get_output_tensor(0).data)[0])  # (K, H, W)
         return np.asarray(logits.float().sigmoid().numpy())
@@ -110,16 +112,21 @@ def single_threaded_torch() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def largest_change(engine: Engine, reference: Engine, batch: Batch, *, side: int) -> float:
-    """The largest difference of two engines over the valid pixels of a side x side piece amid a batch; NaN if none."""
+def middle(batch: Batch, side: int) -> Batch:
+    """A side x side piece amid a batch, copied."""
     height, width = batch.valid.shape[-2:]
     top, left = max(0, (height - side) // 2), max(0, (width - side) // 2)
     piece = (..., slice(top, top + side), slice(left, left + side))
-    small = Batch(x=batch.x[piece].contiguous(), valid=batch.valid[piece].contiguous(), tiles=batch.tiles)
-    there = small.valid[0].numpy()
+    return Batch(x=batch.x[piece].clone(), valid=batch.valid[piece].clone(), tiles=batch.tiles)
+
+
+def largest_change(engine: Engine, reference: Engine, batch: Batch) -> float:
+    """The largest difference of two engines over the valid pixels of a batch; NaN where there are none."""
+    there = batch.valid[0].numpy()
     if not there.any():
         return float("nan")
-    return float(np.abs(engine(small) - reference(small))[:, there].max())
+    found, wanted = engine(batch).copy(), reference(batch)
+    return float(np.abs(found - wanted)[:, there].max())
 
 
 def _for_channels_last(module: torch.nn.Module) -> torch.nn.Module:

@@ -17,7 +17,7 @@ from xarray.core import indexing
 from headscarp.core.stack import CHUNK, stack_bands
 from headscarp.core.tile import Window
 
-KEPT_BYTES = 96 * 2**20
+KEPT_BYTES = 64 * 2**20
 _CELL = (CHUNK, 4 * CHUNK)
 """Rows and columns that are read and kept in one piece."""
 
