@@ -9,6 +9,7 @@ import io
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache as remembered
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,11 @@ from headscarp.core.artefact import clear_os_errors, write_json, write_text
 from headscarp.core.blocks import Done, Journal, run_blocks
 from headscarp.core.errors import OutputError, RecipeError, SplitError, TrainingError
 from headscarp.core.provenance import made_by
+from headscarp.core.stack import feature_bands
 from headscarp.nets import NETS
+from headscarp.nets.net import Statistics
 from headscarp.tiles.splits import Split
+from headscarp.tiles.statistics import training_statistics
 from headscarp.train.aligned import aligned_arguments
 from headscarp.train.config import OPTIMISERS, FitConfig, check_choice
 from headscarp.train.devices import start_fabric
@@ -165,13 +169,19 @@ def _name(of: int | None, fold: int) -> str:
 
 
 def _work(ground: Ground, net: str, config: FitConfig, folds: int, fabric: Fabric) -> Callable[[Trial], Done]:
-    splits = fold_splits(ground.split, folds, config.seed)
+    grounds = [replace(ground, split=split) for split in fold_splits(ground.split, folds, config.seed)]
+    bands = feature_bands(ground.stack)
+
+    @remembered
+    def statistics(fold: int) -> Statistics:
+        return training_statistics(ground.stack, grounds[fold].split, bands, workers=config.workers)
 
     def work(trial: Trial) -> Done:
         own = replace(config, optimiser=trial.optimiser, learning_rate=trial.learning_rate)
-        here = replace(ground, split=splits[trial.fold])
         try:
-            _, standing = trained_net(here, net, own, fabric=fabric, quiet=True)
+            _, standing = trained_net(
+                grounds[trial.fold], net, own, fabric=fabric, statistics=statistics(trial.fold), quiet=True
+            )
         except TrainingError as error:
             return Done("", {"nll": None, "constant_nll": None, "error": str(error)})
         constant = standing.history[-1]["constant_nll"]

@@ -15,7 +15,7 @@ from lightning_fabric import Fabric
 from headscarp.core.grid import ground_resolution_m
 from headscarp.core.stack import feature_bands, stack_grid
 from headscarp.nets import NETS, make_net
-from headscarp.nets.net import Net
+from headscarp.nets.net import Net, Statistics
 from headscarp.tiles.dataset import cache_stack
 from headscarp.tiles.splits import Split, read_split
 from headscarp.tiles.statistics import training_statistics
@@ -52,16 +52,19 @@ def trained_net(
     arguments: Mapping[str, Any] | None = None,
     folder: Path | None = None,
     told: EpochLog | None = None,
+    statistics: Statistics | None = None,
     quiet: bool = False,
 ) -> tuple[Net, Standing]:
     """A net with its best weights, and where its training ended.
 
-    config: None in it is decided by the net's Schedule. folder: for the checkpoint, see `loop.train`. quiet: no bar.
-    Nets that learn nothing (their Schedule has no epochs) come as they are made. Raises SplitError, TrainingError.
+    config: None in it is decided by the net's Schedule. folder: for the checkpoint, see `loop.train`. statistics: of
+    the training pixels, where they are known. quiet: no bar. Nets that learn nothing (their Schedule has no epochs)
+    come as they are made. Raises SplitError, TrainingError.
     """
     settings = config.for_loop(NETS[name].schedule)
     bands = feature_bands(ground.stack)
-    statistics = training_statistics(ground.stack, ground.split, bands, workers=config.workers)
+    if statistics is None:
+        statistics = training_statistics(ground.stack, ground.split, bands, workers=config.workers)
     devices = [fabric.device] if fabric.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(settings.seed)
