@@ -33,7 +33,7 @@ from headscarp.train.config import FitConfig
 from headscarp.train.fit import fit
 
 FASTER, CHANGE = 3.0, 0.005
-SIDE = 1024
+SIDE = 768
 
 
 def main() -> int:
@@ -99,7 +99,7 @@ def trained(folder: Path, epochs: int) -> tuple[Path, Path]:
     """Paths of a sacnn trained on a simulated valley, and of the valley."""
     valley = simulate_valley((SIDE, SIDE), prevalence=0.05)
     write_stack(valley.stack, folder / "valley.zarr")
-    config = FitConfig(epochs=epochs, tile_px=256, batch_size=4)
+    config = FitConfig(epochs=epochs, tile_px=256, batch_size=4, sampling="uniform")
     fit(folder / "valley.zarr", net="sacnn", out=folder / "sacnn", config=config)
     return folder / "sacnn", folder / "valley.zarr"
 
@@ -108,7 +108,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bundle", type=Path, help="a trained bundle; default: one is trained first")
     parser.add_argument("--stack", type=Path, help="the stack that it is for")
-    parser.add_argument("--epochs", type=int, default=6, help="of that training")
+    parser.add_argument("--epochs", type=int, default=4, help="of that training")
     parser.add_argument("--block-px", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(
