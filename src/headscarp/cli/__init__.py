@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 a bug (with its traceback), 2 something the user can mend,
 
 import functools
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -27,6 +28,9 @@ from headscarp.cli.run import run
 from headscarp.cli.search import search
 from headscarp.cli.train import train
 from headscarp.core.errors import HeadscarpError, HeadscarpWarning
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+"""Waiting threads of torch sleep instead of spinning: several times faster where cores are shared, no slower alone."""
 
 app = typer.Typer(
     name="headscarp",

@@ -25,7 +25,7 @@ def compare(
     buffer_m: Buffer = None,
     config: Annotated[
         Path | None,
-        typer.Option("--config", help="A TOML file: [train] for all nets, [train.NET] for one of them."),
+        typer.Option("--config", help="A TOML file: [train] for all nets, [train.NET] for one; default: the recipe's."),
     ] = None,
     seed: Seed = None,
     workers: Workers = None,
@@ -42,7 +42,7 @@ def compare(
     from headscarp.core.stack import open_stack
     from headscarp.report.comparison import write_comparison_report
     from headscarp.train.compare import compare as compare_nets
-    from headscarp.train.plan import chosen_configs, train_tables
+    from headscarp.train.plan import chosen_configs
 
     opened = open_stack(stack)
     comparison = compare_nets(
@@ -52,7 +52,7 @@ def compare(
         splits=comma_list(splits),
         split_options={"folds": folds, "block_size_m": block_size_m, "buffer_m": buffer_m, "seed": seed},
         run_folds=run_folds,
-        configs=chosen_configs(train_tables(config) if config else {}, seed=seed),
+        configs=chosen_configs(opened, config, seed=seed),
         workers=workers,
         resume=resume,
         overwrite=overwrite,

@@ -35,7 +35,7 @@ def train(
     learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="Default: the paper's.")] = None,
     optimiser: Annotated[str | None, typer.Option("--optimiser", help="adam or sgd.")] = None,
     config: Annotated[
-        Path | None, typer.Option("--config", help="A TOML file whose [train] table sets any training option.")
+        Path | None, typer.Option("--config", help="A TOML file with [train] and [train.NET]; default: the recipe's.")
     ] = None,
     accelerator: Annotated[str, typer.Option("--accelerator", help="cpu, cuda or auto.")] = "auto",
     devices: Annotated[int, typer.Option("--devices", help="How many GPUs or processes.", min=1)] = 1,
@@ -55,11 +55,12 @@ def train(
     """
     from headscarp.core.stack import open_stack
     from headscarp.train.fit import fit
-    from headscarp.train.plan import chosen_config, chosen_split
+    from headscarp.train.plan import chosen_configs, chosen_split
 
     opened = open_stack(stack)
     options = {"block_size_m": block_size_m, "buffer_m": buffer_m, "folds": folds, "fold": fold, "seed": seed}
-    settings = chosen_config(
+    configs = chosen_configs(
+        opened,
         config,
         epochs=epochs,
         batch_size=batch_size,
@@ -71,6 +72,7 @@ def train(
         workers=workers,
         seed=seed,
     )
+    settings = configs.get(net, configs[""])
     chosen = chosen_split(opened, split, **options)
     bundle = fit(opened, net=net, split=chosen, out=out, config=settings, resume=resume, overwrite=overwrite)
     scores = {row["metric"]: row["value"] for row in bundle.metrics if row.get("part") == "validation"}

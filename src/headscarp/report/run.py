@@ -5,7 +5,7 @@ Every step leaves its own result and is skipped when that is whole, so a run goe
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +59,10 @@ def run_recipe(
 ) -> RunResult:
     """Does a whole recipe in the folder `out`. Raises RecipeError before any work where the recipe is wrong."""
     parsed = read_recipe(recipe)
-    tables = train_tables(parsed.train)
-    net = str(tables[""].pop("net", MAP_NET))
-    for table in tables.values():
-        table.pop("net", None)
+    net = str(parsed.train.get("net", MAP_NET))
     check_choice("net", net, NETS)
+    for table in train_tables(parsed.train).values():
+        FitConfig.from_dict({key: value for key, value in table.items() if key != "net"})
     wanted = dict(parsed.compare)
     plan = RunPlan(
         title=f"Where can it slide? {parsed.name}",
@@ -71,7 +70,6 @@ def run_recipe(
         nets=list(dict.fromkeys([*wanted.pop("nets", NETS_COMPARED), net])),
         splits=wanted.pop("splits", ("blocks", "random")),
         run_folds=int(wanted.pop("run_folds", 1)),
-        configs=chosen_configs(tables, seed=parsed.seed),
     )
     for key in wanted:
         check_choice("key in [compare]", key, ("nets", "splits", "run_folds"))
@@ -79,7 +77,9 @@ def run_recipe(
     stack_path = out / "stack.zarr"
     if not stack_path.exists():
         build(parsed, stack_path, workers=workers, resume=True)
-    return run_stack(open_stack(stack_path), stack_path, out, plan, workers=workers)
+    stack = open_stack(stack_path)
+    plan = replace(plan, configs=chosen_configs(stack))
+    return run_stack(stack, stack_path, out, plan, workers=workers)
 
 
 def run_stack(

@@ -26,7 +26,7 @@ from headscarp.tiles.dataset import cache_stack
 from headscarp.tiles.splits import Split
 from headscarp.train.config import FitConfig, check_choice
 from headscarp.train.fit import fit
-from headscarp.train.plan import chosen_split
+from headscarp.train.plan import chosen_split, folds_of
 from headscarp.train.results import Comparison, load_scores, save_scores, summarise
 from headscarp.train.tables import TABLE_MODELS, fit_table_model
 
@@ -73,7 +73,7 @@ def compare(
         check_choice("net", net, (*NETS, *TABLE_MODELS, *known))
     options = {k: v for k, v in (split_options or {}).items() if v is not None}
     units = [Unit(s, f, n) for s in splits for f in range(run_folds or 1) for n in in_training_order(nets)]
-    partition = {(u.split, u.fold): chosen_split(stack, u.split, **options, fold=u.fold) for u in units}
+    partition = _partition(stack, units, run_folds or 1, options)
     with clear_os_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     cached = cache_stack(stack, out / "cache")
@@ -137,7 +137,12 @@ def _unchanged(folder: Path, done: Done) -> bool:
     return path.is_file() and file_sha256(path) == done.checksum
 
 
-def check_folds(run_folds: int | None, folds: int) -> None:
-    """Raises RecipeError where more folds are to be run than the split has."""
-    if run_folds is not None and run_folds > folds:
+def _partition(
+    stack: xr.Dataset, units: Sequence[Unit], run_folds: int, options: Mapping[str, Any]
+) -> dict[tuple[str, int], Split]:
+    """The split of each (kind, fold). Raises RecipeError where more folds are to be run than there are."""
+    folds = folds_of(stack, options.get("folds"))
+    if run_folds > folds:
         raise RecipeError(f"{run_folds} folds are to be run but the split has {folds}; raise folds, or lower run_folds")
+    options = {**options, "folds": folds} if run_folds > 1 else options
+    return {(s, f): chosen_split(stack, s, **{**options, "fold": f}) for s, f in {(u.split, u.fold) for u in units}}

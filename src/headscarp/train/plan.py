@@ -1,6 +1,5 @@
 """Which split and settings a run takes: what the user says, else what the recipe of the stack says, else defaults."""
 
-import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,7 +29,8 @@ def chosen_split(stack: xr.Dataset, spec: str | None = None, **options: Any) -> 
 
     options: block_size_m, buffer_m, folds, fold, seed, tile_px; None means unsaid. Unsaid ones come from the stack's
     recipe when it names the same kind, else blocks of 2 km or a tenth of the longer side, 5 folds, no buffer; patches
-    of 500 px, or smaller where the raster would give fewer than 400. Raises RecipeError for an unknown kind or option.
+    of 500 px, or smaller where the raster would give fewer than 400, shared out 80 / 10 / 10 as in the paper unless
+    folds are asked for. The seed is the recipe's. Raises RecipeError for an unknown kind or option.
     """
     said = {key: value for key, value in options.items() if value is not None}
     if spec is not None and (spec.endswith(".geojson") or Path(spec).is_file()):
@@ -39,21 +39,27 @@ def chosen_split(stack: xr.Dataset, spec: str | None = None, **options: Any) -> 
     kind = spec or recipe.get("kind", "blocks")
     check_choice("split", kind, SPLITS)
     if recipe.get("kind", "blocks") != kind:
-        recipe = {key: recipe[key] for key in ("folds", "fold", "seed") if key in recipe}
+        recipe = {key: recipe[key] for key in ("seed",) if key in recipe}
     settings = {**_defaults(kind, stack), **{k: v for k, v in recipe.items() if k != "kind"}, **said}
+    if kind == "random" and "folds" not in settings:
+        settings.pop("fold", None)  # the paper's shares have no folds
     known = _OPTIONS[kind]
     for key in said:
         check_choice("option of a split", key, {key for options in _OPTIONS.values() for key in options})
     return SPLITS[kind](stack, **{key: value for key, value in settings.items() if key in known})
 
 
-def chosen_config(path: str | Path | None, *, recipe: Mapping[str, Any] | None = None, **said: Any) -> FitConfig:
-    """Training settings: from the [train] table of a TOML file or of a recipe, then what is said explicitly."""
-    table = dict(recipe or {})
-    if path is not None:
-        table = train_tables(path).get("", {})
-    table.pop("net", None)
-    return FitConfig.from_dict({"workers": cores(), **table, **{k: v for k, v in said.items() if v is not None}})
+def chosen_configs(stack: xr.Dataset, source: str | Path | None = None, **said: Any) -> dict[str, FitConfig]:
+    """Training settings by net, "" for all others: from the tables [train] and [train.NET] of a TOML file, else of the
+    recipe that the stack was built from; then what is said explicitly (None means unsaid). Raises RecipeError."""
+    tables = train_tables(recipe_section(stack, "train") if source is None else source)
+    said = {key: value for key, value in said.items() if value is not None}
+    seed = recipe_seed(stack)
+    for table in tables.values():
+        table.pop("net", None)
+    return {
+        name: FitConfig.from_dict({"workers": cores(), "seed": seed, **table, **said}) for name, table in tables.items()
+    }
 
 
 def train_tables(source: str | Path | Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -69,17 +75,20 @@ def train_tables(source: str | Path | Mapping[str, Any]) -> dict[str, dict[str, 
     return {"": common, **{name: {**common, **table[name]} for name in NETS if name in table}}
 
 
-def chosen_configs(tables: Mapping[str, Mapping[str, Any]], **said: Any) -> dict[str, FitConfig]:
-    """Training settings by net, "" for all others, for a comparison."""
-    return {name: chosen_config(None, recipe=table, **said) for name, table in tables.items()}
-
-
 def recipe_section(stack: xr.Dataset, section: str) -> dict[str, Any]:
     """A section of the recipe that the stack was built from; {} where there is none."""
-    made = stack.attrs.get("made", {})
-    made = json.loads(made) if isinstance(made, str) else made
-    found = made.get("settings", {}).get(section) or {}
+    found = stack.attrs.get("made", {}).get("settings", {}).get(section) or {}
     return {key: value for key, value in found.items() if value is not None}
+
+
+def recipe_seed(stack: xr.Dataset) -> int:
+    """The seed of the recipe that the stack was built from; 0 where there is none."""
+    return int(stack.attrs.get("made", {}).get("seed") or 0)
+
+
+def folds_of(stack: xr.Dataset, asked: int | None) -> int:
+    """Folds of a split of which several are run: as asked, else the recipe's, else 5."""
+    return asked or recipe_section(stack, "split").get("folds") or FOLDS
 
 
 def context_of(net: str, stack: xr.Dataset) -> int:
@@ -101,8 +110,15 @@ _OPTIONS = {
 
 
 def _defaults(kind: str, stack: xr.Dataset) -> dict[str, Any]:
+    seed = recipe_seed(stack)
     if kind == "blocks":
         longer_m = max(stack.sizes["y"], stack.sizes["x"]) * ground_resolution_m(stack_grid(stack))
-        return {"block_size_m": min(BLOCK_SIZE_M, longer_m / 10), "buffer_m": 0.0, "folds": FOLDS, "fold": 0, "seed": 0}
+        return {
+            "block_size_m": min(BLOCK_SIZE_M, longer_m / 10),
+            "buffer_m": 0.0,
+            "folds": FOLDS,
+            "fold": 0,
+            "seed": seed,
+        }
     pixels = stack.sizes["y"] * stack.sizes["x"] * stack.sizes.get("sample", 1)
-    return {"tile_px": max(1, min(PAPER_TILE_PX, int((pixels / FEWEST_PATCHES) ** 0.5))), "folds": FOLDS, "seed": 0}
+    return {"tile_px": max(1, min(PAPER_TILE_PX, int((pixels / FEWEST_PATCHES) ** 0.5))), "seed": seed}

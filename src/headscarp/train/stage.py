@@ -34,7 +34,7 @@ def open_ground(
 ) -> Ground:
     """A stack through its memory-mapped cache in the folder `cache`, and its split; None: as `chosen_split` says."""
     stack = cache if isinstance(cache, xr.Dataset) else cache_stack(stack, cache)
-    split = chosen_split(stack, seed=seed) if split is None else split
+    split = chosen_split(stack, seed=seed or None) if split is None else split
     return Ground(stack, split if isinstance(split, Split) else read_split(split))
 
 
