@@ -24,7 +24,6 @@ from headscarp.nets.batch import Batch
 from headscarp.nets.net import Net
 from headscarp.prediction.cog import block_facts
 from headscarp.prediction.engines import Engine, largest_change, make_engine, middle
-from headscarp.prediction.reuse import reused
 from headscarp.prediction.workfile import WorkFile
 from headscarp.tiles.dataset import as_stack
 from headscarp.tiles.fits import Fit
@@ -94,7 +93,7 @@ class _Opened:
         bundle = work.bundle if isinstance(work.bundle, Bundle) else open_bundle(work.bundle)
         self.net: Net = net_from_bundle(bundle).eval()
         stack = as_stack(work.stack).drop_vars(LABEL, errors="ignore")  # labels would be read and not used
-        self.reader = TileReader(reused(stack), work.fit.bands)
+        self.reader = TileReader(stack, work.fit.bands)
         self.engine: Engine = make_engine(work.engine, self.net, work.precision, threads=work.threads)
         self.calibration = calibration_from_json(bundle.calibration)
         self._reference: Engine | None = None
