@@ -120,7 +120,7 @@ def test_recipe_in_the_readme_is_complete():
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "toml")], ids=name_of)
 def test_pieces_of_recipes_are_toml_with_known_keys(page):
     from headscarp.assemble.recipe import recipe_from_dict
-    from headscarp.train.plan import chosen_configs, train_tables
+    from headscarp.train.plan import check_training
 
     for text in blocks(page, "toml"):
         piece = tomllib.loads(text)
@@ -128,7 +128,7 @@ def test_pieces_of_recipes_are_toml_with_known_keys(page):
         others = [band for band in piece.get("band", []) if band["name"] != "elevation"]
         given = [band for band in piece.get("band", []) if band["name"] == "elevation"] or bands
         whole = {"name": "piece", "grid": grid, **piece, "band": [*given, *others]}
-        chosen_configs(train_tables(recipe_from_dict(whole).train))
+        check_training(recipe_from_dict(whole).train)
 
 
 def test_nets_page_tells_every_net_and_its_schedule():

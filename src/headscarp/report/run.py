@@ -16,14 +16,13 @@ from headscarp.assemble.recipe import read_recipe
 from headscarp.core.artefact import check_output, clear_os_errors, write_text
 from headscarp.core.stack import open_stack, stack_grid
 from headscarp.evaluation.scoring import Predictor
-from headscarp.nets import NETS
 from headscarp.prediction.raster import predict
 from headscarp.report.comparison import write_comparison_report
 from headscarp.tiles.audit import audit
 from headscarp.tiles.splits import write_split
 from headscarp.train.compare import compare
 from headscarp.train.config import FitConfig, check_choice
-from headscarp.train.plan import chosen_configs, chosen_split, context_of, train_tables
+from headscarp.train.plan import check_training, chosen_configs, chosen_split, context_of
 from headscarp.train.results import Comparison
 
 MAP_NET = "sacnn"
@@ -60,9 +59,7 @@ def run_recipe(
     """Does a whole recipe in the folder `out`. Raises RecipeError before any work where the recipe is wrong."""
     parsed = read_recipe(recipe)
     net = str(parsed.train.get("net", MAP_NET))
-    check_choice("net", net, NETS)
-    for table in train_tables(parsed.train).values():
-        FitConfig.from_dict({key: value for key, value in table.items() if key != "net"})
+    check_training(parsed.train)
     wanted = dict(parsed.compare)
     plan = RunPlan(
         title=f"Where can it slide? {parsed.name}",

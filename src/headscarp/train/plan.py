@@ -75,6 +75,13 @@ def train_tables(source: str | Path | Mapping[str, Any]) -> dict[str, dict[str, 
     return {"": common, **{name: {**common, **table[name]} for name in NETS if name in table}}
 
 
+def check_training(table: Mapping[str, Any]) -> None:
+    """Raises RecipeError for a [train] table of a recipe with an unknown key or a senseless value; before any work."""
+    check_choice("net", str(table.get("net", "sacnn")), NETS)
+    for settings in train_tables(table).values():
+        FitConfig.from_dict({key: value for key, value in settings.items() if key != "net"})
+
+
 def recipe_section(stack: xr.Dataset, section: str) -> dict[str, Any]:
     """A section of the recipe that the stack was built from; {} where there is none."""
     found = stack.attrs.get("made", {}).get("settings", {}).get(section) or {}
