@@ -10,7 +10,6 @@ from headscarp.nets.batch import Batch
 from headscarp.report.run import RunPlan, RunResult, run_stack, start_folder
 from headscarp.sources.world import simulate_valley
 from headscarp.train.config import FitConfig
-from headscarp.train.results import Comparison
 
 NETS = ("prevalence", "slope", "llr", "nn", "sacnn")
 LAW = "law"
@@ -45,6 +44,7 @@ def run_demo(
         nets=NETS,
         split_options={"block_size_m": 1000.0, "seed": seed},
         configs=demo_configs(seed),
+        ceiling=LAW,
         lead=(
             "The valley is simulated and its landslides are drawn from a known physical law, so the last row of the "
             "table, the law itself, is the best that any map can reach.",
@@ -66,9 +66,3 @@ def demo_configs(seed: int) -> dict[str, FitConfig]:
     quick = FitConfig(seed=seed, epochs=8, learning_rate=0.03, tile_px=128, batch_size=4, sampling="uniform")
     deep = replace(quick, epochs=16, learning_rate=0.002, context_px=32, net_arguments={"dropout": 0.1})
     return {"": quick, "sacnn": deep}
-
-
-def share_of_law(comparison: Comparison, net: str, split: str) -> float:
-    """How much of the law's own log-skill a net reaches on the test part, 1 = all of it."""
-    skill = {r.net: r.value for r in comparison.rows if (r.split, r.part, r.metric) == (split, "test", "skill")}
-    return skill[net] / skill[LAW]

@@ -41,7 +41,10 @@ class RunResult:
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What a run does with its stack. net: the one that draws the map; the others stand beside it in the table."""
+    """What a run does with its stack. net: the one that draws the map; the others stand beside it in the table.
+
+    ceiling: a known predictor that nobody can beat, where there is one, to which all skills are compared.
+    """
 
     title: str
     net: str = MAP_NET
@@ -51,6 +54,7 @@ class RunPlan:
     run_folds: int = 1
     configs: Mapping[str, FitConfig] = field(default_factory=dict)
     lead: Sequence[str] = ()
+    ceiling: str | None = None
 
 
 def run_recipe(
@@ -126,6 +130,18 @@ def headline(comparison: Comparison, plan: RunPlan) -> tuple[str, ...]:
         f"The map is drawn by {plan.net}: on test ground of the {plan.splits[0]} split AUROC {auroc.value:.3f} "
         f"[{auroc.low:.3f}, {auroc.high:.3f}], log-skill {skill.value:.3f} [{skill.low:.3f}, {skill.high:.3f}] "
         "(0 is the best constant, 1 is perfect).",
+        *([_of_the_ceiling(comparison, plan, plan.ceiling)] if plan.ceiling else []),
+    )
+
+
+def _of_the_ceiling(comparison: Comparison, plan: RunPlan, ceiling: str) -> str:
+    """How much of the best possible skill each net reaches on the first split."""
+    split = plan.splits[0]
+    skill = {r.net: r.value for r in comparison.rows if (r.split, r.part, r.metric) == (split, "test", "skill")}
+    shares = [f"{net} {100 * skill[net] / skill[ceiling]:.0f} %" for net in plan.nets if skill[net] > 0]
+    return (
+        f"The {ceiling} itself, which nobody can beat on average, has log-skill {skill[ceiling]:.3f} there; "
+        f"of that, the nets reach: {', '.join(shares) or 'nothing'}."
     )
 
 
