@@ -19,8 +19,15 @@ def describe(path: str | Path) -> dict[str, Any]:
         raise SourceError(f"there is no {path}; give a map, stack, bundle, split or run folder")
     for known, tell in _KINDS:
         if known(path):
-            return {"file": path, **tell(path), **_made_lines(read_made(path))}
+            return {"file": path, **tell(path), **_made_lines(_made(path))}
     raise SourceError(f"{path} is nothing that Headscarp made: no GeoTIFF, stack, bundle, split or table of metrics")
+
+
+def _made(path: Path) -> dict[str, Any]:
+    """What made it: a stack carries that in its attributes, everything else beside it."""
+    if path.is_dir() and (path / "zarr.json").is_file():
+        return dict(open_stack(path).attrs.get("made", {}))
+    return read_made(path)
 
 
 def _map(path: Path) -> dict[str, Any]:

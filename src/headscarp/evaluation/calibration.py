@@ -1,3 +1,0 @@
-"""Moved to headscarp.core.calibration."""
-
-from headscarp.core.calibration import *  # noqa: F403
