@@ -22,7 +22,7 @@ from headscarp.report.figures import (
     susceptibility_figure,
 )
 from headscarp.report.page import Page, Section, Table, write_page
-from headscarp.tiles.splits import read_split
+from headscarp.tiles.splits import PARTS, Split, read_split
 from headscarp.train.results import Comparison, RunScores
 
 MAPS = 3
@@ -97,18 +97,16 @@ def _split_section(comparison: Comparison, stack: xr.Dataset, split: str, out: P
         *_curves({net: pooled[net] for net in shown}, out, split),
         *_histories(comparison, split, folds[0], shown, out),
     ]
-    geojson = next(
-        (p for n in nets if (p := out / "runs" / f"{split}-{folds[0]}" / n / "split.geojson").is_file()), None
-    )
-    if geojson is not None:
-        codes = small_codes(read_split(geojson), first.preview.step)
-        partition = partition_figure(codes, first.preview.labels, extent_km(grid))
+    codes = [small_codes(split_of_fold, first.preview.step) for split_of_fold in _splits(out, split, folds, nets)]
+    if codes:
+        partition = partition_figure(codes[0], first.preview.labels, extent_km(grid))
         figures.append((save_figure(partition, out / f"{split}-partition.png"), "The partition of the first fold."))
     best = sorted(shown, key=lambda net: _test_nll(comparison, split, net))[:MAPS]
-    maps = {net: _test_map([comparison.runs[split, f, net] for f in folds]) for net in best}
+    maps = {net: _map_of([comparison.runs[split, f, net] for f in folds], codes) for net in best}
     figure = susceptibility_figure(maps, first.preview.labels, small_band(stack, first.preview.step), extent_km(grid))
-    caption = "Maps of the best nets beside the mapped landslides, in multiples of the average rate"
-    figures.insert(0, (save_figure(figure, out / f"{split}-maps.png"), f"{caption}."))
+    where = "each place by the fold that had it as test ground" if len(codes) > 1 else "training ground included"
+    caption = f"Maps of the best nets beside the mapped landslides, in multiples of the average rate; {where}."
+    figures.insert(0, (save_figure(figure, out / f"{split}-maps.png"), caption))
     several = f", {len(folds)} folds; curves pool the test parts" if len(folds) > 1 else ""
     return Section(f"The {split} split{several}", figures=tuple(figures))
 
@@ -151,9 +149,22 @@ def _pooled(runs: Sequence[RunScores]) -> ScoreHistogram:
     return total
 
 
-def _test_map(runs: Sequence[RunScores]) -> np.ndarray:
-    """The small map of the first fold: all parts together."""
-    return runs[0].preview.probability
+def _splits(out: Path, split: str, folds: Sequence[int], nets: Sequence[str]) -> list[Split]:
+    """The split of each fold, from the bundles of the nets that have one; [] where none has."""
+    paths = [[out / "runs" / f"{split}-{fold}" / net / "split.geojson" for net in nets] for fold in folds]
+    found = [next((path for path in of_fold if path.is_file()), None) for of_fold in paths]
+    return [read_split(path) for path in found if path] if all(found) else []
+
+
+def _map_of(runs: Sequence[RunScores], codes: Sequence[np.ndarray]) -> np.ndarray:
+    """The small map; where there are several folds, each place as the fold saw it that had it as test ground."""
+    whole = runs[0].preview.probability.copy()
+    if len(codes) > 1:
+        whole[:] = np.nan
+        for run, of_fold in zip(runs, codes, strict=True):
+            test = of_fold == PARTS.index("test") + 1
+            whole[test] = run.preview.probability[test]
+    return whole
 
 
 def _test_nll(comparison: Comparison, split: str, net: str) -> float:

@@ -67,14 +67,14 @@ def reliability_figure(points: Mapping[str, tuple[np.ndarray, np.ndarray, np.nda
 
 
 def history_figure(histories: Mapping[str, Mapping[str, Sequence[float]]], constant_nll: float) -> Figure:
-    """Training and validation NLL by epoch for each net: columns epoch, train_nll, validation_nll."""
+    """Training and validation NLL by epoch for each net: columns epoch, validation_nll, and loss of the training part."""
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axes = figure.subplots()
     axes.axhline(constant_nll, color="#999999", lw=1, ls=":", label=f"constant prevalence {constant_nll:.4f}")
     for colour, (name, history) in zip(_colours(histories), histories.items(), strict=True):
         axes.plot(history["epoch"], history["validation_nll"], "o-", ms=3, color=colour, lw=1.6, label=name)
-        if "train_nll" in history:
-            axes.plot(history["epoch"], history["train_nll"], color=colour, lw=0.8, ls="--")
+        if "loss" in history:
+            axes.plot(history["epoch"], history["loss"], color=colour, lw=0.8, ls="--")
     values = [v for h in histories.values() for v in h["validation_nll"] if np.isfinite(v)] + [constant_nll]
     axes.set_ylim(0.95 * min(values), min(1.05 * max(values), 2.5 * constant_nll))
     axes.set_xlabel("Epoch")
