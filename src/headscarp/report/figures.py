@@ -67,7 +67,7 @@ def reliability_figure(points: Mapping[str, tuple[np.ndarray, np.ndarray, np.nda
 
 
 def history_figure(histories: Mapping[str, Mapping[str, Sequence[float]]], constant_nll: float) -> Figure:
-    """Training and validation NLL by epoch for each net: columns epoch, validation_nll, and loss of the training part."""
+    """Training and validation NLL by epoch for each net: columns epoch, validation_nll, loss."""
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axes = figure.subplots()
     axes.axhline(constant_nll, color="#999999", lw=1, ls=":", label=f"constant prevalence {constant_nll:.4f}")
