@@ -18,7 +18,6 @@ from headscarp.evaluation.intervals import Interval, block_bootstrap
 from headscarp.evaluation.metrics import score
 from headscarp.evaluation.scoring import NetPredictor, PartScores, Predictor, Preview, Recode, score_part
 from headscarp.evaluation.tables import PARTS, MetricRow, rows_of, write_table
-from headscarp.nets import net_from_bundle
 from headscarp.tiles.fits import check_fits
 from headscarp.tiles.reader import TileReader
 from headscarp.tiles.splits import Split, read_split, split_from_json
@@ -79,13 +78,14 @@ def evaluate(
     fit = check_fits(bundle, stack)
     split = split_from_json(bundle.split) if split is None else split
     split = split if isinstance(split, Split) else read_split(split)
+    predictor = NetPredictor.of_bundle(bundle)
     evaluation = evaluate_predictor(
-        NetPredictor.of_bundle(bundle),
+        predictor,
         stack,
         split,
         bands=fit.bands,
         recode=fit.recode,
-        halo_px=halo_of(net_from_bundle(bundle)),
+        halo_px=halo_of(predictor.net),
         name=name or bundle.net,
         threshold=bundle.threshold,
         parts=parts,

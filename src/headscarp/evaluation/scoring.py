@@ -50,10 +50,9 @@ class Preview:
 
     def add(self, window: Window, probability: np.ndarray, labels: np.ndarray) -> None:
         """Puts what is known of a window into the picture; pixels with label 255 are left out."""
-        known = labels != 255
-        rows, cols = np.nonzero(known & (np.add.outer(self._on(window.row, labels.shape[0]), 0) > 0))
-        on = self._on(window.col, labels.shape[1])[cols] > 0
-        rows, cols = rows[on], cols[on]
+        rows, cols = np.nonzero(
+            (labels != 255) & self._on(window.row, labels.shape[0])[:, None] & self._on(window.col, labels.shape[1])
+        )
         at = (window.row + rows) // self.step, (window.col + cols) // self.step
         self.probability[at] = probability[rows, cols]
         self.labels[at] = np.where(self.labels[at] == 1, 1, labels[rows, cols])
@@ -61,7 +60,7 @@ class Preview:
         self.labels[(window.row + rows) // self.step, (window.col + cols) // self.step] = 1
 
     def _on(self, first: int, count: int) -> np.ndarray:
-        return ((first + np.arange(count)) % self.step == 0).astype(np.uint8)
+        return (first + np.arange(count)) % self.step == 0
 
 
 @dataclass

@@ -4,7 +4,6 @@ Refuses to read files or to compute metrics; colours are safe for colour-blind r
 """
 
 import base64
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -170,13 +169,6 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
 def png_data_uri(path: str | Path) -> str:
     """A PNG file as a data URI, to stand inside a page."""
     return "data:image/png;base64," + base64.b64encode(Path(path).read_bytes()).decode()
-
-
-def figure_bytes(figure: Figure) -> bytes:
-    """A figure as PNG bytes."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=150, format="png")
-    return buffer.getvalue()
 
 
 def _draw_truth(axis, labels: np.ndarray, shade: np.ndarray | None, extent_km: tuple[float, float]) -> None:  # type: ignore[no-untyped-def]
