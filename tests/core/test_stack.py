@@ -139,3 +139,37 @@ def test_too_many_or_no_classes_are_refused():
         Band("rock", "categorical", classes=tuple(str(i) for i in range(255)))
     with pytest.raises(StackError, match="0 classes"):
         Band("rock", "categorical")
+
+
+def series(frames: int = 3) -> xr.Dataset:
+    rng = np.random.default_rng(1)
+    time = np.datetime64("2019-01-01T10:30", "ns") + np.arange(frames) * np.timedelta64(16, "D")
+    red = rng.normal(size=(frames, *GRID.shape)).astype("float32")
+    orbits = np.array(["ascending", "descending", "ascending"][:frames])
+    return make_stack(
+        GRID,
+        {Band("red", "continuous"): red, ELEVATION: rng.normal(size=GRID.shape)},
+        time=time,
+        coords={"orbit": ("time", orbits)},
+    )
+
+
+def test_frames_come_back_from_disk_with_their_times_and_orbits(tmp_path):
+    stack = series()
+    back = write_stack(stack, tmp_path / "s.zarr")
+    np.testing.assert_array_equal(back["red"].values, stack["red"].values)
+    np.testing.assert_array_equal(back["time"].values, stack["time"].values)
+    assert back["orbit"].values.tolist() == stack["orbit"].values.tolist()
+    assert back["red"].dims == ("time", "y", "x")
+    assert back["elevation"].dims == ("y", "x"), "a band without frames keeps two dimensions"
+    assert zarr.open_group(tmp_path / "s.zarr")["red"].chunks == (1, 256, 256)
+    assert fingerprint(back) == fingerprint(stack)
+
+
+def test_frames_that_do_not_rise_and_arrays_without_their_frames_are_refused():
+    time = np.array(["2019-02-01", "2019-01-01"], "datetime64[ns]")
+    red = np.zeros((2, *GRID.shape))
+    with pytest.raises(StackError, match="rise"):
+        make_stack(GRID, {Band("red", "continuous"): red}, time=time)
+    with pytest.raises(StackError, match="frames"):
+        make_stack(GRID, {Band("red", "continuous"): red}, time=time[:1])

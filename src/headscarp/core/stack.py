@@ -7,7 +7,7 @@ chunks of 256. Refuses anything else: `check_stack` says what is wrong. One-hot 
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,39 +95,66 @@ def stack_grid(stack: xr.Dataset) -> Grid:
     return grid_from_json(json.loads(stack.attrs["grid"]))
 
 
-def make_stack(grid: Grid, arrays: Mapping[Band, np.ndarray], *, attrs: Mapping[str, Any] | None = None) -> xr.Dataset:
-    """A stack in memory from bands and their (y, x) arrays, checked."""
+def make_stack(
+    grid: Grid,
+    arrays: Mapping[Band, Any],
+    *,
+    time: np.ndarray | None = None,
+    coords: Mapping[str, Any] | None = None,
+    attrs: Mapping[str, Any] | None = None,
+) -> xr.Dataset:
+    """A stack from bands and their ([time], y, x) arrays, checked; dask arrays stay lazy.
+
+    time: (frames,) datetime64, UTC, rising; needed where an array has three dimensions. coords: more coordinates, such
+    as ("time", orbits). Raises StackError.
+    """
     variables = {}
     for band, array in arrays.items():
-        if array.shape[-2:] != tuple(grid.shape):
-            raise StackError(f"band {band.name!r} has shape {array.shape}; the grid is {tuple(grid.shape)}")
-        variables[band.name] = (("y", "x"), np.asarray(array, dtype=band.dtype), band_attrs(band))
-    return check_stack(xr.Dataset(variables, coords=_coordinates(grid), attrs={**_grid_attrs(grid), **(attrs or {})}))
+        if array.shape[-2:] != tuple(grid.shape) or array.shape[:-2] not in ((), () if time is None else (len(time),)):
+            raise StackError(
+                f"band {band.name!r} has shape {array.shape}; the grid is {tuple(grid.shape)}"
+                + ("" if time is None else f", with {len(time)} frames in front")
+            )
+        dims = ("time", "y", "x")[-array.ndim :]
+        pixels = array if str(array.dtype) == band.dtype else array.astype(band.dtype)
+        variables[band.name] = (dims, pixels, band_attrs(band))
+    places = {**_coordinates(grid), **({} if time is None else {"time": _times(time)}), **(coords or {})}
+    return check_stack(xr.Dataset(variables, coords=places, attrs={**_grid_attrs(grid), **(attrs or {})}))
 
 
 def create_stack(
-    path: str | Path, grid: Grid, bands: Sequence[Band], *, attrs: Mapping[str, Any] | None = None
+    path: str | Path,
+    grid: Grid,
+    bands: Sequence[Band],
+    *,
+    coords: Mapping[str, Any] | None = None,
+    over_time: Collection[str] = (),
+    attrs: Mapping[str, Any] | None = None,
 ) -> dict[str, zarr.Array]:
     """An empty stack on disk, marked incomplete, and its arrays to write windows into. See `complete_stack`.
 
+    coords: coordinates beside y and x, `time` among them where bands have frames; over_time: the names of those bands.
     Bands start as missing: NaN, 0 = no value, 255 = unlabelled, 0 = not valid. Windows that keep to multiples of CHUNK
-    may be written from several threads or processes at once.
+    may be written from several threads or processes at once, and so may frames.
     """
+    coords = dict(coords or {})
     with clear_os_errors(path):
         coordinates = xr.Dataset(
-            coords=_coordinates(grid),
+            coords={**_coordinates(grid), **coords},
             attrs={**_grid_attrs(grid), **(attrs or {}), "bands": [b.name for b in bands], "complete": False},
         )
         coordinates.to_zarr(path, mode="w", consolidated=False, zarr_format=3)
         group = zarr.open_group(path, mode="r+")
+        frames = coordinates.sizes.get("time", 0)
         for band in bands:
+            front = ((frames,), (1,), ("time",)) if band.name in over_time else ((), (), ())
             array = group.create_array(
                 band.name,
-                shape=tuple(grid.shape),
-                chunks=(CHUNK, CHUNK),
+                shape=(*front[0], *grid.shape),
+                chunks=(*front[1], CHUNK, CHUNK),
                 dtype=band.dtype,
                 fill_value=_FILL[band.kind],
-                dimension_names=("y", "x"),
+                dimension_names=(*front[2], "y", "x"),
             )
             array.attrs.update({**band_attrs(band), "grid_mapping": "spatial_ref"})
     return stack_arrays(path)
@@ -150,12 +177,21 @@ def complete_stack(path: str | Path, attrs: Mapping[str, Any]) -> xr.Dataset:
 def write_stack(stack: xr.Dataset, path: str | Path) -> xr.Dataset:
     """Writes a stack of one place to disk, window by window, and returns it opened from there."""
     extra = {k: v for k, v in stack.attrs.items() if k not in ("grid", "headscarp_stack", "bands", "complete")}
-    arrays = create_stack(path, stack_grid(stack), stack_bands(stack), attrs=extra)
+    arrays = create_stack(path, stack_grid(stack), stack_bands(stack), **frames_of(stack), attrs=extra)
     with clear_os_errors(path):
         for window in _chunks_of(stack):
             for name, array in arrays.items():
-                array[window.slices] = stack[name][window.slices].to_numpy()
+                for frame in np.ndindex(array.shape[:-2]):
+                    array[(*frame, *window.slices)] = stack[name][(*frame, *window.slices)].to_numpy()
     return complete_stack(path, {"fingerprint": fingerprint(stack)})
+
+
+def frames_of(stack: xr.Dataset) -> dict[str, Any]:
+    """What `create_stack` needs to make room for the frames of a stack: coords and over_time."""
+    # Text of any length: Zarr has no agreed way to write text of a fixed one.
+    found = {n: (c, object if c.dtype.kind == "U" else c.dtype) for n, c in stack.coords.items() if c.dims == ("time",)}
+    coords = {n: (c.dims, c.to_numpy().astype(dtype), c.attrs) for n, (c, dtype) in found.items()}
+    return {"coords": coords, "over_time": [str(n) for n, array in stack.data_vars.items() if "time" in array.dims]}
 
 
 def fingerprint(stack: xr.Dataset) -> str:
@@ -184,6 +220,14 @@ def band_from_attrs(name: str, attrs: Mapping[str, Any]) -> Band:
     if len(classes) > MAX_CLASSES:
         raise StackError(f"band {name!r} has {len(classes)} classes; at most {MAX_CLASSES} fit")
     return Band(name, attrs["kind"], str(attrs.get("units", "1")), str(attrs.get("source", "")), tuple(classes))
+
+
+def _times(time: np.ndarray) -> tuple[str, np.ndarray]:
+    """Frames in time, checked. Raises StackError."""
+    times = np.asarray(time, "datetime64[ns]")
+    if times.ndim != 1 or len(times) == 0 or (np.diff(times) <= np.timedelta64(0)).any() or np.isnat(times).any():
+        raise StackError("the frames of a stack need times that rise, each once; sort them and merge equal ones")
+    return "time", times
 
 
 def _chunks_of(stack: xr.Dataset) -> list[Window]:
