@@ -5,7 +5,7 @@ Refuses to go on with the pixels of another request.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,15 +82,23 @@ class BandWriter:
 
 
 def store_stack(
-    stack: xr.Dataset, out: str | Path, job: Mapping[str, Any], *, workers: int = 1, label: str = "fetch"
+    stack: xr.Dataset,
+    out: str | Path,
+    job: Mapping[str, Any],
+    *,
+    workers: int = 1,
+    overwrite: bool = False,
+    note: Callable[[], str] | None = None,
+    at_end: Callable[[], Mapping[str, Any]] = dict,
 ) -> xr.Dataset:
     """Writes a lazy stack as a Zarr folder and returns it opened from there.
 
     job: whatever decides the pixels; an unfinished store of the same job is gone on with, one of another job is
-    refused. workers: blocks at once; each reads its bands one after the other in its own thread. Raises OutputError
-    where `out` exists, JournalError for another job, and what reading the pixels raises.
+    refused. workers: blocks at once; each reads its bands in its own thread. note: what to show behind the progress
+    bar. at_end: more attributes, asked for when all pixels are there. Raises OutputError where `out` exists and is
+    not to be overwritten, JournalError for another job, and what reading the pixels raises.
     """
-    out = check_output(Path(out).absolute())
+    out = check_output(Path(out).absolute(), overwrite=overwrite)
     partial, journal_path = partial_path(out), out.with_name(f".{out.name}.journal")
     bands = stack_bands(stack)
     job = {**job, "bands": [band.to_json() for band in bands], "frames": _frame_names(stack)}
@@ -102,11 +110,11 @@ def store_stack(
     blocks = list(_blocks(stack))
     by_id = {block.id: block for block in blocks}
     journal.keep(lambda block_id, done: block_id in by_id and work.still_good(by_id[block_id], done))
-    done = run_blocks(work, blocks, journal=journal, workers=workers, label=label)
+    done = run_blocks(work, blocks, journal=journal, workers=workers, label=out.stem, note=note)
     digest = hashlib.blake2b(digest_size=16)
     for item in done.values():
         digest.update(item.checksum.encode())
-    complete_stack(partial, {"fingerprint": digest.hexdigest()})
+    complete_stack(partial, {**at_end(), "fingerprint": digest.hexdigest()})
     finish(partial, out)
     journal_path.unlink(missing_ok=True)
     return open_stack(out)

@@ -42,13 +42,14 @@ def run_blocks(
     journal: "Journal | None" = None,
     workers: Any = 1,
     label: str = "blocks",
+    note: Callable[[], str] | None = None,
 ) -> dict[str, Done]:
     """Does every block that the journal does not hold yet; returns what each block left, by id, in the order given.
 
     work: runs in a thread, or on a dask worker, where it has to be picklable. workers: a number of threads, or a
     `dask.distributed.Client`; there a block lost with its worker is done again. A block that raises stops the rest;
     what was finished stays in the journal and the error is raised with the block's name as a note. Ctrl-C waits for the
-    running blocks, journals them and raises KeyboardInterrupt.
+    running blocks, journals them and raises KeyboardInterrupt. note: what to show behind the bar, asked after each.
     """
     done = dict(journal.done) if journal else {}
     todo = [block for block in blocks if block.id not in done]
@@ -67,7 +68,7 @@ def run_blocks(
                     done[block.id] = _result(future, block)
                     if journal:
                         journal.record(block.id, done[block.id])
-                    bar.advance()
+                    bar.advance(text=note() if note else None)
         except BaseException:
             _drain(running, done, journal)
             raise
