@@ -86,7 +86,7 @@ def _cut_out(
     missing: float = np.nan,
     dtype: str = "float64",
 ) -> NDArray[np.float64]:
-    shape = array.shape[-2:]
+    shape = (array.shape[-2], array.shape[-1])
     wanted = Window(window.row + offset[0], window.col + offset[1], window.height, window.width)
     inside = wanted.clip(shape)
     row, col = inside.row - wanted.row, inside.col - wanted.col
