@@ -1,5 +1,8 @@
 """Windows of rasters: exact on the same cells, interpolated or voted on elsewhere, the same for every window."""
 
+import dataclasses
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import rasterio
@@ -145,3 +148,65 @@ def test_bad_files_are_told(tmp_path):
     path = write(tmp_path / "a.tif", np.zeros((4, 4), "uint8"))
     with pytest.raises(SourceError, match="no band 2"):
         prepare_raster(path, grid, kind="continuous", index=2)
+
+
+class Elsewhere:
+    """Opens files of a folder under an address, counts what was asked, and fails after so many reads."""
+
+    def __init__(self, folder, *, reads=10**9):
+        self.folder, self.left, self.asked = folder, reads, []
+
+    def __call__(self, path, mode="rb"):
+        self.asked.append(path)
+        file = (self.folder / path.rsplit("/", 1)[1]).open(mode)
+        read = file.read
+
+        class Counted:
+            seek, tell, close = file.seek, file.tell, file.close
+
+            def read(inner, size=-1):
+                self.left -= 1
+                if self.left < 0:
+                    raise SourceError("the line is dead")
+                return read(size)
+
+        return Counted()
+
+
+@pytest.mark.parametrize("shift", [0.0, 4.0])
+def test_a_file_behind_an_opener_reads_as_on_disk(tmp_path, shift):
+    values = np.random.default_rng(0).normal(size=(80, 90)).astype("float32")
+    path = write(tmp_path / "a.tif", values)
+    grid, address = grid_of((70, 80), 10.0, left=LEFT + shift), "https://example.org/files/a.tif"
+    opener = Elsewhere(tmp_path)
+    there = prepare_raster(address, grid, kind="continuous", opener=opener)
+    here = prepare_raster(path, grid, kind="continuous")
+    window = Window(5, 6, 40, 50)
+    np.testing.assert_array_equal(read_window(there, grid, window, opener=opener), read_window(here, grid, window))
+    assert set(opener.asked) == {address}
+
+
+@pytest.mark.parametrize("shift", [0.0, 4.0])
+def test_a_fault_of_the_opener_is_raised_itself_and_never_becomes_pixels(tmp_path, shift):
+    path = write(tmp_path / "a.tif", np.random.default_rng(0).normal(size=(900, 900)).astype("float32"))
+    grid, address = grid_of((800, 800), 10.0, left=LEFT + shift), "https://example.org/files/a.tif"
+    raster, counted = prepare_raster(path, grid, kind="continuous"), Elsewhere(tmp_path)
+    raster = dataclasses.replace(raster, path=address)
+    whole(raster, grid, opener=counted)
+    needed = 10**9 - counted.left
+    assert needed > 10
+    for reads in (*range(0, needed, 1 + needed // 20), needed - 1):
+        with pytest.raises(SourceError, match="the line is dead"):
+            whole(raster, grid, opener=Elsewhere(tmp_path, reads=reads))
+
+
+def test_openers_work_in_many_threads_at_once(tmp_path):
+    values = np.random.default_rng(0).normal(size=(300, 300)).astype("float32")
+    path = write(tmp_path / "a.tif", values)
+    grid = grid_of((280, 280), 10.0, left=LEFT + 4)
+    raster = prepare_raster(path, grid, kind="continuous")
+    wanted = whole(raster, grid)
+    there, opener = dataclasses.replace(raster, path="https://example.org/a.tif"), Elsewhere(tmp_path)
+    with ThreadPoolExecutor(8) as pool:
+        for found in pool.map(lambda _: whole(there, grid, opener=opener), range(40)):
+            np.testing.assert_array_equal(found, wanted)

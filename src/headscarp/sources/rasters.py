@@ -1,20 +1,16 @@
 """Windows of a raster file on the grid of a stack: exact where cells coincide, warped where they do not.
 
 The same pixel comes out with the same bits whichever window asks for it. Nothing larger than the window (and the pixels
-behind it) is held; files are opened anew in each call, so that no handle crosses threads or forks. Refuses rasters
-without a CRS or away from the grid.
+behind it) is held; files are opened anew in each call, so that no handle crosses threads or forks. A file is on disk,
+or behind an `opener` that reads it from elsewhere. Refuses rasters without a CRS or away from the grid.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
-from odc.geo.geobox import GeoBox
 from pyproj import CRS
 from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
@@ -22,9 +18,10 @@ from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform, transform_bounds
 from rasterio.windows import Window as FileWindow
 
-from headscarp.core.errors import GridError, SourceError
-from headscarp.core.grid import Grid, cell_corner, check_grid, grid_to_json, window_grid
+from headscarp.core.errors import SourceError
+from headscarp.core.grid import Grid, cell_corner, grid_to_json, window_grid
 from headscarp.core.tile import Window
+from headscarp.sources.rasterfiles import Opener, clear_read_errors, file_grid, open_raster
 
 COARSER = 1.5
 """A grid whose cells are longer than this many source cells is coarser: values are averaged, categories voted on."""
@@ -34,7 +31,6 @@ COARSER = 1.5
 _LATTICE = 128
 _TOLERANCE_PX = 1e-3
 _ALIGNED = 1e-3
-_CACHE_MB = 256
 
 
 @dataclass(frozen=True)
@@ -53,7 +49,7 @@ class Raster:
 def raster_grid(path: str | Path) -> Grid:
     """The grid of a raster file. Raises SourceError without a CRS, GridError where it is rotated."""
     with open_raster(path) as file:
-        return _file_grid(file)
+        return file_grid(file, str(path))
 
 
 def prepare_raster(
@@ -66,16 +62,17 @@ def prepare_raster(
     scale: float | None = None,
     offset: float | None = None,
     resampling: str | None = None,
+    opener: Opener | None = None,
 ) -> Raster:
     """How a raster is read onto a grid, checked before any pixel is.
 
     kind: of the band; continuous values are interpolated (bilinear; average on a coarser grid), categories taken from
     the nearest cell (the most frequent one on a coarser grid), directions from the nearest cell. scale, offset: by
-    default the file's own. Raises SourceError for a file that cannot be read, has no CRS, lacks the band, or does not
-    overlap the grid.
+    default the file's own. opener: gives the file where it is not on this disk. Raises SourceError for a file that
+    cannot be read, has no CRS, lacks the band, or does not overlap the grid.
     """
-    with open_raster(path) as file:
-        source = _file_grid(file)
+    with open_raster(path, opener=opener) as file:
+        source = file_grid(file, str(path))
         if not 1 <= index <= file.count:
             raise SourceError(f"{path} has {file.count} bands, no band {index}; set index to one of them")
         _check_overlap(source, grid, path)
@@ -96,14 +93,17 @@ def prepare_raster(
         )
 
 
-def read_window(raster: Raster, grid: Grid, window: Window, *, pad_px: int = 0) -> NDArray[np.float64]:
+def read_window(
+    raster: Raster, grid: Grid, window: Window, *, pad_px: int = 0, opener: Opener | None = None
+) -> NDArray[np.float64]:
     """The pixels of a raster in a window of the grid: (height, width) float64, NaN where missing or off the file.
 
     The window may hang over the grid by up to `pad_px`, and what the file holds there is read too; `pad_px` has to be
-    the same for all windows of a raster. Raises SourceError that names file and window when pixels cannot be read.
+    the same for all windows of a raster. opener: gives the file where it is not on this disk. Raises SourceError that
+    names file and window when pixels cannot be read, and what the opener raised as it was.
     """
-    with _clear_errors(raster.path, window), rasterio.Env(GDAL_CACHEMAX=_CACHE_MB), rasterio.open(raster.path) as file:
-        offset = _aligned(_file_grid(file), grid)
+    with open_raster(raster.path, opener=opener) as file, clear_read_errors(raster.path, window):
+        offset = _aligned(file_grid(file, raster.path), grid)
         if offset is not None:
             values = _read_aligned(file, raster, window, offset)
         else:
@@ -116,39 +116,15 @@ def read_window(raster: Raster, grid: Grid, window: Window, *, pad_px: int = 0) 
 def values_present(raster: Raster, *, limit: int) -> list[float]:
     """The different values of a raster file, sorted, missing ones left out; at most `limit` + 1 of them."""
     found: set[float] = set()
-    with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB), open_raster(raster.path) as file:
+    with open_raster(raster.path) as file:
         for _, part in file.block_windows(raster.index):
             window = Window(part.row_off, part.col_off, part.height, part.width)
-            with _clear_errors(raster.path, window):
+            with clear_read_errors(raster.path, window):
                 values = _read_aligned(file, raster, window, (0, 0))
             found.update(np.unique(values[~np.isnan(values)]).tolist())
             if len(found) > limit:
                 break
     return sorted(value * raster.scale + raster.offset for value in found)[: limit + 1]
-
-
-@contextmanager
-def open_raster(path: str | Path) -> Iterator[Any]:
-    """An open raster file. Raises SourceError that says what is wrong with it."""
-    try:
-        file = rasterio.open(path)
-    except RasterioError as error:
-        if not Path(path).exists():
-            raise SourceError(f"there is no raster at {path}; check the path in the recipe") from error
-        raise SourceError(f"{path} cannot be read as a raster ({error}); get the file again") from error
-    with file:
-        yield file
-
-
-def _file_grid(file: Any) -> Grid:
-    if file.crs is None:
-        raise SourceError(
-            f"{file.name} has no CRS; write it into the file, e.g. gdal_edit.py -a_srs EPSG:32643 {file.name}"
-        )
-    try:
-        return check_grid(GeoBox(file.shape, file.transform, file.crs.to_wkt()))
-    except GridError as error:
-        raise GridError(f"{file.name}: {error}") from error
 
 
 def _check_overlap(source: Grid, grid: Grid, path: str | Path) -> None:
@@ -262,15 +238,3 @@ def _read_warped(file: Any, raster: Raster, padded: Grid, window: Window, pad_px
 
 def _whole(grid: Grid) -> Window:
     return Window(0, 0, grid.shape[0], grid.shape[1])
-
-
-@contextmanager
-def _clear_errors(path: str, window: Window) -> Iterator[None]:
-    try:
-        yield
-    except RasterioError as error:
-        raise SourceError(
-            f"{path} cannot be read at rows {window.row}-{window.row + window.height}, columns {window.col}-"
-            f"{window.col + window.width} ({error}); the file is truncated or corrupt: get it again, then run the same "
-            "command with --resume: finished blocks are kept"
-        ) from error
