@@ -1,16 +1,22 @@
 """Shapes on a grid: what covers a cell, what is mended, and exact distances."""
 
+import zipfile
+
 import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
 from affine import Affine
 from odc.geo.geobox import GeoBox
+from rasterio.features import rasterize
 
 from headscarp.core.errors import SourceError
 from headscarp.core.tile import Window
+from headscarp.sources import formats, vectors
 from headscarp.sources.distance import distance_window
-from headscarp.sources.vectors import Vector, burn, cells_of, check_overlap, check_polygons, load_features
+from headscarp.sources.features import ShapeStore
+from headscarp.sources.formats import Vector, code_of, read_table
+from headscarp.sources.vectors import burn, cells_of, check_overlap, check_polygons, load_features
 
 LEFT, TOP, CELL = 500_000.0, 5_000_000.0, 10.0
 GRID = GeoBox((60, 80), Affine(CELL, 0, LEFT, 0, -CELL, TOP), "EPSG:32633")
@@ -135,3 +141,173 @@ def test_distances_equal_shapely(tmp_path, kind):
 def test_no_feature_near_is_the_greatest_distance(tmp_path):
     vector = Vector(write(tmp_path / "a.gpkg", [shapely.Point(at(5000, 0))]))
     assert (distance_window(vector, GRID, WHOLE, 1000.0) == 1000).all()
+
+
+CODES = ("granite", "basalt", "granite", "chalk")
+LIST = "http://inspire.ec.europa.eu/codelist/LithologyValue/"
+
+
+def in_latitude_and_longitude():
+    shapes = [box(4, 3, 20, 9), box(15, 8, 30, 25), box(50, 2.2, 11.7, 40), box(5, 40, 33, 12)]
+    return gpd.GeoDataFrame({"rock": CODES}, geometry=shapes, crs="EPSG:32633").to_crs("EPSG:4326")
+
+
+def gml(table, srs, *, turned):
+    """INSPIRE's way: a code is an xlink:href; latitude first where the reference system says so."""
+    members = ""
+    for i, (shape, code) in enumerate(zip(table.geometry, table["rock"], strict=True)):
+        xy = shapely.get_coordinates(shape)
+        numbers = " ".join(f"{v:.12f}" for v in (xy[:, ::-1] if turned else xy).ravel())
+        members += (
+            f'<gml:featureMember><ge:MappedFeature gml:id="f{i}"><ge:shape><gml:Polygon gml:id="p{i}" srsName="{srs}">'
+            f"<gml:exterior><gml:LinearRing><gml:posList>{numbers}</gml:posList></gml:LinearRing></gml:exterior>"
+            f'</gml:Polygon></ge:shape><ge:representativeLithology xlink:href="{LIST}{code}"/></ge:MappedFeature>'
+            "</gml:featureMember>"
+        )
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?><gml:FeatureCollection xmlns:gml="http://www.opengis.net/gml/3.2" '
+        'xmlns:ge="http://inspire.ec.europa.eu/schemas/ge-core/4.0" xmlns:xlink="http://www.w3.org/1999/xlink">'
+        f"{members}</gml:FeatureCollection>"
+    )
+
+
+def burnt(path, attribute="rock"):
+    features = load_features(Vector(str(path), attribute=attribute), GRID)
+    assert tuple(features.values) == CODES
+    return burn(features, np.arange(1, 5, dtype=np.uint8), WHOLE)
+
+
+def test_all_formats_give_the_same_cells(tmp_path):
+    table = in_latitude_and_longitude()
+    table.to_file(tmp_path / "a.gpkg")
+    table.to_file(tmp_path / "a.geojson", driver="GeoJSON", COORDINATE_PRECISION=12)
+    table.to_file(tmp_path / "a.shp")
+    with zipfile.ZipFile(tmp_path / "zipped.zip", "w") as file:
+        for part in tmp_path.glob("a.*"):
+            if part.suffix in (".shp", ".shx", ".dbf", ".prj", ".cpg"):
+                file.write(part, part.name)
+    for name, srs in (("urn", "urn:ogc:def:crs:EPSG::4326"), ("http", "http://www.opengis.net/def/crs/EPSG/0/4258")):
+        (tmp_path / f"{name}.gml").write_text(gml(table, srs, turned=True))
+    pytest.importorskip("pyarrow")
+    table.to_parquet(tmp_path / "a.parquet")
+    expected = burnt(tmp_path / "a.gpkg")
+    assert set(np.unique(expected)) == {0, 1, 2, 3, 4}
+    for name in ("a.geojson", "a.shp", "zipped.zip", "a.parquet"):
+        np.testing.assert_array_equal(burnt(tmp_path / name), expected, err_msg=name)
+    before = sorted(tmp_path.iterdir())
+    for name in ("urn.gml", "http.gml"):
+        np.testing.assert_array_equal(burnt(tmp_path / name, "representativeLithology"), expected, err_msg=name)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_northing_first_is_understood(tmp_path):
+    table = in_latitude_and_longitude().to_crs("EPSG:3035")
+    (tmp_path / "a.gml").write_text(gml(table, "urn:ogc:def:crs:EPSG::3035", turned=True))
+    table.to_file(tmp_path / "a.gpkg")
+    found = burnt(tmp_path / "a.gml", "representativeLithology")
+    np.testing.assert_array_equal(found, burnt(tmp_path / "a.gpkg"))
+
+
+def test_turned_axes_are_told(tmp_path):
+    # "EPSG:4326" in GML means longitude first: a file that puts latitude first contradicts itself.
+    (tmp_path / "a.gml").write_text(gml(in_latitude_and_longitude(), "EPSG:4326", turned=True))
+    vector = Vector(str(tmp_path / "a.gml"))
+    with pytest.raises(SourceError, match="latitude where longitude belongs"):
+        check_overlap(load_features(vector, GRID), vector, GRID)
+
+
+def test_geoparquet_has_no_sql_and_needs_its_metadata(tmp_path):
+    pytest.importorskip("pyarrow")
+    table = in_latitude_and_longitude()
+    table.to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(SourceError, match="convert it to a GeoPackage"):
+        read_table(Vector(str(tmp_path / "a.parquet"), where="rock = 'chalk'"))
+    with pytest.raises(SourceError, match="did you mean 'rock'"):
+        read_table(Vector(str(tmp_path / "a.parquet"), attribute="rok"))
+    table.drop(columns="geometry").to_parquet(tmp_path / "plain.parquet")
+    with pytest.raises(SourceError, match="cannot be read as GeoParquet"):
+        read_table(Vector(str(tmp_path / "plain.parquet")))
+    read = read_table(Vector(str(tmp_path / "a.parquet")))
+    assert read.crs == table.crs
+    assert list(read["rock"]) == list(CODES)
+
+
+def test_codes_of_addresses():
+    assert code_of(LIST + "granite") == "granite"
+    assert code_of(LIST + "granite/") == "granite"
+    assert code_of("urn:cgi:classifier:CGI:SimpleLithology:201001:granite") == "granite"
+    assert code_of("http://resource.geosciml.org/classifier/cgi/lithology#granite") == "granite"
+    for value in ("granite", "sand/silt", "1:50", 7, 7.5, None):
+        assert code_of(value) is value
+
+
+def polygons(rng, kind):
+    """Rings on halves of cells make every kind of tie; free ones none."""
+    step = {"halves": 2, "cells": 1, "free": 2**40}[kind]
+    shapes = []
+    for _ in range(60):
+        vertices = rng.uniform(-6, 6, (rng.integers(3, 9), 2)) + rng.uniform(0, (80, 60))
+        shape = shapely.Polygon(np.round(vertices * step) / step * (1, -1))
+        parts = shapely.get_parts(shapely.make_valid(shape))
+        shapes += [p for p in parts if shapely.get_type_id(p) == 3]
+    shapes.append(shapely.MultiPolygon([shapely.box(20, -30, 30, -20), shapely.box(40, -30, 50, -20)]))
+    shapes.append(shapely.Polygon(shapely.box(52, -50, 70, -31).exterior, [shapely.box(55, -45, 60, -40).exterior]))
+    return np.array(shapes)
+
+
+@pytest.mark.parametrize("kind", ["halves", "cells", "free"])
+def test_cells_are_those_of_gdal(tmp_path, kind):
+    shapes = polygons(np.random.default_rng(0), kind)
+    codes = np.random.default_rng(1).integers(1, 256, len(shapes)).astype(np.uint8)
+    store = ShapeStore((60, 80))
+    store.add(shapes, [None] * len(shapes))
+    features = store.close({"total": len(shapes), "empty": 0, "repaired": 0, "outside": 0})
+    expected = rasterize(
+        zip(shapes, codes.tolist(), strict=True), out_shape=(60, 80), transform=Affine(1, 0, 0, 0, -1, 0), dtype="uint8"
+    )
+    np.testing.assert_array_equal(burn(features, codes, WHOLE), expected)
+    alone = [rasterize([s], out_shape=(60, 80), transform=Affine(1, 0, 0, 0, -1, 0)).sum() for s in shapes]
+    np.testing.assert_array_equal(cells_of(features, GRID), alone)
+    some = rng_windows(12)
+    for window in some:
+        inside = window.clip((60, 80))
+        part = burn(features, codes, inside)
+        np.testing.assert_array_equal(part, expected[inside.slices])
+
+
+def rng_windows(count):
+    rng = np.random.default_rng(2)
+    return [
+        Window(*(int(v) for v in rng.integers(0, 60, 2)), *(int(v) for v in rng.integers(1, 30, 2)))
+        for _ in range(count)
+    ]
+
+
+def test_windows_find_what_boxes_touch():
+    """A grid of several squares: shapes within one, over many, over all, and off the grid."""
+    rng = np.random.default_rng(0)
+    corner, size = rng.uniform(-500, 6000, (400, 2)), rng.lognormal(2, 2.5, (400, 2))
+    shapes = shapely.box(corner[:, 0], -corner[:, 1] - size[:, 1], corner[:, 0] + size[:, 0], -corner[:, 1])
+    store = ShapeStore((5000, 5400))
+    store.add(shapes[:150], [None] * 150)
+    store.add(shapes[150:], [None] * 250)
+    features = store.close({"total": 400, "empty": 0, "repaired": 0, "outside": 0})
+    np.testing.assert_array_equal(shapely.to_wkb(features.shapes), shapely.to_wkb(shapes))
+    for row, col in rng.integers(-600, 5600, (50, 2)).tolist():
+        window = Window(row, col, 700, 30)
+        touched = shapely.intersects(shapes, shapely.box(col, -row - 700, col + 30, -row))
+        assert set(features.near(window)) >= set(np.flatnonzero(touched))
+        assert (np.diff(features.near(window)) > 0).all()
+
+
+def test_large_layers_come_in_parts(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    shapes = [shapely.Point(at(*rng.uniform(0, 60, 2))).buffer(rng.uniform(3, 90)) for _ in range(25)]
+    path = write(tmp_path / "a.gpkg", shapes, value=list(range(25)))
+    whole = load_features(Vector(path, attribute="value"), GRID)
+    monkeypatch.setattr(formats, "PART_ROWS", 10)
+    vectors._load.cache_clear()
+    parts = load_features(Vector(path, attribute="value"), GRID)
+    assert parts is not whole
+    assert tuple(parts.values) == tuple(whole.values) == tuple(range(25))
+    np.testing.assert_array_equal(shapely.to_wkb(parts.shapes), shapely.to_wkb(whole.shapes))

@@ -176,7 +176,7 @@ class PolygonLabel:
 
     def read(self, context: Context) -> tuple[NDArray[Any], Facts]:
         features = load_features(self.vector, context.grid)
-        ones = np.ones(len(features.shapes), np.uint8)
+        ones = np.ones(len(features), np.uint8)
         return burn(features, ones, context.window, all_touched=self.all_touched), {"missing": 0}
 
 

@@ -49,7 +49,7 @@ def distance_window(vector: Vector, grid: Grid, window: Window, max_m: float) ->
         part = np.s_[r : r + _SQUARE, c : c + _SQUARE]
         nearest = _to_segments(x[part[1]], y[part[0]], segments.ends[candidates])
         out[part] = np.minimum(out[part], nearest)
-    if np.isin(shapely.get_type_id(features.shapes), (3, 6)).any():
+    if np.isin(features.kinds, (3, 6)).any():
         out[_inside(features, window)] = 0
     return out.astype(np.float32)
 
@@ -96,9 +96,8 @@ def _to_segments(x: NDArray[Any], y: NDArray[np.float64], ends: NDArray[np.float
 
 
 def _inside(features: Features, window: Window) -> NDArray[np.bool_]:
-    areas = np.isin(shapely.get_type_id(features.shapes), (3, 6))
-    kept = Features(features.shapes[areas], (), shapely.STRtree(features.shapes[areas]), 0, 0, 0, 0)
-    return burn(kept, np.ones(len(kept.shapes), np.uint8), window) > 0
+    areas = np.isin(features.kinds, (3, 6))
+    return burn(features, np.ones(len(features), np.uint8), window, which=areas) > 0
 
 
 @lru_cache(maxsize=8)
