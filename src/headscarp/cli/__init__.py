@@ -27,6 +27,7 @@ from headscarp.cli.predict import predict
 from headscarp.cli.run import run
 from headscarp.cli.search import search
 from headscarp.cli.train import train
+from headscarp.cli.vectorize import vectorize
 from headscarp.core.errors import HeadscarpError, HeadscarpWarning
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -58,7 +59,7 @@ def _mendable(verb: Callable[..., None]) -> Callable[..., None]:
     return guarded
 
 
-for _verb in (demo, run, build, audit, train, evaluate, compare, search, predict, info, datasets):
+for _verb in (demo, run, build, audit, train, evaluate, compare, search, predict, vectorize, info, datasets):
     app.command()(_mendable(_verb))
 
 

@@ -69,11 +69,16 @@ def source_commit() -> str:
 
 
 def write_stac_item(
-    path: str | Path, grid: Grid, made: Mapping[str, Any], *, bands: Sequence[Mapping[str, Any]]
+    path: str | Path,
+    grid: Grid,
+    made: Mapping[str, Any],
+    *,
+    bands: Sequence[Mapping[str, Any]],
+    media: str = "image/tiff; application=geotiff; profile=cloud-optimized",
 ) -> Path:
-    """Writes a STAC item beside a raster, as `<stem>.json`: footprint, grid, bands and what made it.
+    """Writes a STAC item beside a file, as `<stem>.json`: footprint, grid, bands and what made it.
 
-    bands: name, description, unit and nodata of each band.
+    bands: name, description, unit and nodata of each band; none for polygons. media: what kind of file it is.
     """
     import pystac
 
@@ -102,9 +107,9 @@ def write_stac_item(
         "map",
         pystac.Asset(
             f"./{path.name}",
-            media_type=pystac.MediaType.COG,
+            media_type=media,
             roles=["data"],
-            extra_fields={"bands": [dict(band) for band in bands]},
+            extra_fields={"bands": [dict(band) for band in bands]} if bands else {},
         ),
     )
     return write_json(path.with_suffix(".json"), item.to_dict(include_self_link=False))
