@@ -103,6 +103,23 @@ def test_elevation_beyond_the_grid_is_used(region, tmp_path):
 
 
 @pytest.mark.filterwarnings(QUIET)
+def test_each_named_inventory_becomes_a_label_band(region, built, tmp_path):
+    early = {"polygons": "slides.gpkg", "where": "year < 2005"}
+    bands = region.recipe["band"][:2]
+    label = {"all": {"polygons": "slides.gpkg"}, "early": early}
+    stack = build(make(region, band=bands, label=label), tmp_path / "several.zarr", block_px=256)
+    assert [b.name for b in stack_bands(stack)] == ["elevation", "slope", "all", "early", "valid"]
+    np.testing.assert_array_equal(stack["all"].values, built["landslide"].values)
+    assert 0 < (stack["early"] == 1).sum() < (stack["all"] == 1).sum()
+    report = stack.attrs["report"]["labels"]
+    assert report["all"] == built.attrs["report"]["labels"] | {
+        key: report["all"][key] for key in ("positive_valid", "negative_valid")
+    }
+    assert report["early"]["total"] == 40
+    assert report["early"]["positive"] == int((stack["early"] == 1).sum())
+
+
+@pytest.mark.filterwarnings(QUIET)
 def test_an_interrupted_build_goes_on_to_the_same_pixels(region, built, tmp_path, monkeypatch):
     whole, calls = BlockBuilder.__call__, []
 

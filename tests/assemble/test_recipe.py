@@ -21,6 +21,18 @@ def test_the_base_is_a_recipe():
     assert recipe.seed == 0
 
 
+def test_several_inventories_have_a_table_each():
+    recipe = recipe_from_dict({**BASE, "label": {"scarp": {"polygons": "a"}, "deposit": {"points": "b"}}})
+    assert [(name, label.polygons, label.points) for name, label in recipe.labels.items()] == [
+        ("scarp", "a", None),
+        ("deposit", None, "b"),
+    ]
+    assert recipe_from_dict(recipe.resolved()) == recipe
+    one = recipe_from_dict({**BASE, "label": {"polygons": "a"}})
+    assert list(one.labels) == ["landslide"]
+    assert list(recipe_from_dict(BASE).labels) == []
+
+
 @pytest.mark.parametrize("path", RECIPES, ids=[p.stem for p in RECIPES])
 def test_recipes_in_the_house_are_complete(path):
     recipe = read_recipe(path)
@@ -45,6 +57,11 @@ def test_recipes_in_the_house_are_complete(path):
         ({**BASE, "band": []}, r"no \[\[band\]\]"),
         ({**BASE, "label": {"polygons": "a", "al_touched": True}}, "did you mean 'all_touched'"),
         ({**BASE, "label": {}}, "either polygons or points"),
+        ({**BASE, "label": {"scarp": {"polygon": "a"}}}, r"\[label.scarp\].*did you mean 'polygons'"),
+        ({**BASE, "label": {"scarp": {}}}, r"\[label.scarp\] needs either polygons or points"),
+        ({**BASE, "label": {"scarp": {"polygons": "a"}, "polygons": "b"}}, "'polygons' beside the named table"),
+        ({**BASE, "label": {"valid": {"polygons": "a"}}}, "'valid', and that name is taken"),
+        ({**BASE, "label": {"elevation": {"polygons": "a"}}}, "'elevation', and that name is taken"),
         ({**BASE, "split": {"block_size": 3}}, "did you mean 'block_size_m'"),
         (with_band(), "'b' has no source; give it one of raster, terrain, vector, distance_to"),
         (with_band(raster="a", vector="b", attribute="c"), "raster and vector"),

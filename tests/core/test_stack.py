@@ -19,6 +19,7 @@ from headscarp.core.stack import (
     open_stack,
     stack_bands,
     stack_grid,
+    with_label,
     write_stack,
 )
 
@@ -173,3 +174,48 @@ def test_frames_that_do_not_rise_and_arrays_without_their_frames_are_refused():
         make_stack(GRID, {Band("red", "continuous"): red}, time=time)
     with pytest.raises(StackError, match="frames"):
         make_stack(GRID, {Band("red", "continuous"): red}, time=time[:1])
+
+
+def with_two_labels() -> xr.Dataset:
+    rng = np.random.default_rng(2)
+    scarp, deposit = (rng.integers(0, 2, GRID.shape) for _ in range(2))
+    arrays = {ELEVATION: rng.normal(size=GRID.shape), Band("scarp", "label"): scarp, Band("deposit", "label"): deposit}
+    return make_stack(GRID, {**arrays, Band("valid", "mask"): np.ones(GRID.shape)})
+
+
+def test_a_chosen_label_is_called_landslide_and_the_others_are_gone(tmp_path):
+    stack = with_two_labels()
+    written = write_stack(stack, tmp_path / "s.zarr")
+    prints = {fingerprint(written)}
+    for name in ("scarp", "deposit"):
+        view = with_label(written, name)
+        assert [band.name for band in stack_bands(view) if not band.is_feature] == ["landslide", "valid"]
+        np.testing.assert_array_equal(view["landslide"].values, stack[name].values)
+        assert with_label(view, name) is view
+        assert with_label(view) is view
+        prints.add(fingerprint(view))
+        again = write_stack(view, tmp_path / f"{name}.zarr")
+        assert again.attrs["label"] == name
+    assert len(prints) == 3, "another label is other work"
+    assert fingerprint(with_label(stack, "scarp")) != fingerprint(with_label(stack, "deposit"))
+
+
+def test_the_only_label_needs_no_name():
+    stack = with_two_labels()
+    one = stack.drop_vars("deposit")
+    np.testing.assert_array_equal(with_label(one)["landslide"].values, stack["scarp"].values)
+    plain = stack.drop_vars(["deposit", "scarp"])
+    assert with_label(plain) is plain
+    landslide = one.rename(scarp="landslide")
+    assert with_label(landslide, "landslide") is landslide
+    assert with_label(landslide) is landslide
+
+
+def test_which_label_has_to_be_said_and_known():
+    stack = with_two_labels()
+    with pytest.raises(StackError, match="2 labels: scarp, deposit; choose one, such as --label scarp"):
+        with_label(stack)
+    with pytest.raises(StackError, match="no label 'deposits'; the nearest is 'deposit'"):
+        with_label(stack, "deposits")
+    with pytest.raises(StackError, match="build it with"):
+        with_label(stack.drop_vars(["deposit", "scarp"]), "scarp")

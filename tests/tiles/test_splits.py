@@ -7,7 +7,7 @@ from odc.geo.geobox import GeoBox
 
 from headscarp.core.band import Band
 from headscarp.core.errors import HeadscarpWarning, SplitError
-from headscarp.core.stack import LABEL, make_stack, stack_grid
+from headscarp.core.stack import LABEL, make_stack, stack_bands, stack_grid, with_label
 from headscarp.core.tile import Window
 from headscarp.tiles.splits import PARTS, SPLITS, kmeans_folds, split_blocks, split_random
 
@@ -142,9 +142,22 @@ def test_a_part_without_a_class_is_named(world):
     assert len(caught) == 2
 
 
+def test_several_labels_share_one_split_made_from_all_of_them(world):
+    one = world(SHAPE)
+    west = np.arange(SHAPE[1]) < SHAPE[1] // 2
+    parts = {name: np.where(where, one[LABEL], 0) for name, where in (("scarp", west), ("deposit", ~west))}
+    bands = {band: one[band.name].values for band in stack_bands(one) if band.kind != "label"}
+    several = make_stack(stack_grid(one), {**bands, **{Band(name, "label"): plane for name, plane in parts.items()}})
+    common = split_blocks(several, block_size_m=170, seed=3)
+    positive = np.logical_or(parts["scarp"] == 1, parts["deposit"] == 1) & (one.valid.to_numpy() == 1)
+    for part in common.parts:
+        assert part.positives == positive[part.window.slices].sum()
+    assert common != split_blocks(with_label(several, "scarp"), block_size_m=170, seed=3)
+
+
 def test_what_cannot_be_split_is_refused_with_a_way_out(world):
     stack = world(SHAPE)
-    with pytest.raises(SplitError, match="no band 'landslide'"):
+    with pytest.raises(SplitError, match="no label band"):
         split_random(stack.drop_vars(LABEL), seed=0)
     nothing = stack.copy(deep=True)
     nothing[LABEL][:] = 0

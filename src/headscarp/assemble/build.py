@@ -89,7 +89,7 @@ def build(
         shutil.rmtree(scratch, ignore_errors=True)
         create_stack(partial, plan.grid, bands, attrs={"recipe": recipe.name})
     layers = make_whole_layers(plan.layers, plan.grid, scratch)
-    work = BlockBuilder(str(partial), json.dumps(grid_to_json(plan.grid)), layers, plan.label, plan.area)
+    work = BlockBuilder(str(partial), json.dumps(grid_to_json(plan.grid)), layers, plan.labels, plan.area)
     finished.keep(work.still_good)
     blocks = _blocks(plan.grid, block_px)
     with _workers(workers, scheduler) as pool:
@@ -110,7 +110,7 @@ class BlockBuilder:
     path: str
     grid: str
     layers: tuple[Layer, ...]
-    label: PolygonLabel | PointLabel | None
+    labels: tuple[PolygonLabel | PointLabel, ...]
     area: Vector | None
 
     def __call__(self, block: StackBlock) -> Done:
@@ -118,16 +118,16 @@ class BlockBuilder:
         arrays = stack_arrays(self.path)
         context = Context(grid, window)
         digest = hashlib.blake2b(digest_size=16)
-        facts: dict[str, Any] = {"bands": {}}
+        facts: dict[str, Any] = {"bands": {}, "labels": {}}
         valid = self._study_area(grid, window)
-        label = None
-        for layer in (*self.layers, *((self.label,) if self.label else ())):
+        labels: dict[str, np.ndarray] = {}
+        for layer in (*self.layers, *self.labels):
             pixels, noticed = layer.read(context)
             pixels = np.ascontiguousarray(pixels, dtype=layer.band.dtype)
             self._write(arrays, layer.band.name, window, pixels)
             digest.update(pixels.tobytes())
-            if layer is self.label:
-                label = pixels
+            if layer.band.kind == "label":
+                labels[layer.band.name] = pixels
                 continue
             facts["bands"][layer.band.name] = noticed
             if layer.band.kind == "continuous":
@@ -136,8 +136,8 @@ class BlockBuilder:
         self._write(arrays, VALID, window, mask)
         digest.update(mask.tobytes())
         facts[VALID] = int(valid.sum())
-        if label is not None:
-            facts["label"] = {
+        for name, label in labels.items():
+            facts["labels"][name] = {
                 "positive": int((label == 1).sum()),
                 "negative": int((label == 0).sum()),
                 "positive_valid": int((valid & (label == 1)).sum()),
@@ -152,7 +152,7 @@ class BlockBuilder:
         window = Window(row, col, height, width)
         arrays = stack_arrays(self.path)
         digest = hashlib.blake2b(digest_size=16)
-        names = [layer.band.name for layer in self.layers] + ([self.label.band.name] if self.label else []) + [VALID]
+        names = [*(layer.band.name for layer in (*self.layers, *self.labels)), VALID]
         try:
             for name in names:
                 digest.update(np.ascontiguousarray(arrays[name][window.slices]).tobytes())
@@ -164,7 +164,7 @@ class BlockBuilder:
         if self.area is None:
             return np.ones((window.height, window.width), bool)
         features = load_features(self.area, grid)
-        return burn(features, np.ones(len(features.shapes), np.uint8), window) > 0
+        return burn(features, np.ones(len(features), np.uint8), window) > 0
 
     def _write(self, arrays: dict[str, Any], name: str, window: Window, pixels: np.ndarray) -> None:
         with clear_os_errors(self.path):
@@ -172,9 +172,8 @@ class BlockBuilder:
 
 
 def _bands(plan: Plan) -> tuple[Band, ...]:
-    label = (plan.label.band,) if plan.label else ()
     source = "all continuous bands finite" + (", inside the study area" if plan.area else "")
-    return (*(layer.band for layer in plan.layers), *label, Band(VALID, "mask", "1", source))
+    return (*(layer.band for layer in (*plan.layers, *plan.labels)), Band(VALID, "mask", "1", source))
 
 
 def _blocks(grid: Grid, block_px: int) -> list[StackBlock]:

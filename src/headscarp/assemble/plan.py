@@ -27,6 +27,7 @@ from headscarp.assemble.recipe import (
     RADIUS_TERRAIN,
     WHOLE_TERRAIN,
     DistanceBand,
+    LabelRecipe,
     RasterBand,
     Recipe,
     TerrainBand,
@@ -36,7 +37,6 @@ from headscarp.core.band import MAX_CLASSES, Band
 from headscarp.core.errors import HeadscarpWarning, RecipeError, SourceError
 from headscarp.core.grid import Grid, check_metres
 from headscarp.core.provenance import describe_input
-from headscarp.core.stack import LABEL
 from headscarp.sources.classes import ClassTable, attribute_table, class_table, code_text, read_code_list, values_table
 from headscarp.sources.datasets import dataset_of
 from headscarp.sources.points import Points
@@ -59,11 +59,12 @@ UNITS = {
 
 @dataclass(frozen=True)
 class Plan:
-    """What a build will do. layers: the feature bands in order. counts: shapes and points read, lost, mended."""
+    """What a build will do. layers: the feature bands in order. labels: a layer for each inventory. counts: shapes and
+    points read, lost, mended, by band."""
 
     grid: Grid
     layers: tuple[Layer, ...]
-    label: PolygonLabel | PointLabel | None
+    labels: tuple[PolygonLabel | PointLabel, ...]
     area: Vector | None
     inputs: tuple[dict[str, Any], ...]
     counts: dict[str, Any] = field(default_factory=dict)
@@ -76,12 +77,12 @@ def make_plan(recipe: Recipe) -> Plan:
         check_metres(grid)
     counts: dict[str, Any] = {}
     layers = tuple(_layers(recipe, grid, counts))
-    label = _label(recipe, grid, counts)
+    labels = tuple(_label(recipe, name, wanted, grid, counts) for name, wanted in recipe.labels.items())
     area = None
     if recipe.area is not None:
         area = Vector(str(recipe.file(recipe.area.polygons)), recipe.area.layer, recipe.area.where)
         _polygons(area, grid, "area", counts)
-    return Plan(grid, layers, label, area, tuple(_inputs(recipe)), counts)
+    return Plan(grid, layers, labels, area, tuple(_inputs(recipe)), counts)
 
 
 def _layers(recipe: Recipe, grid: Grid, counts: dict[str, Any]) -> list[Layer]:
@@ -168,9 +169,9 @@ def _distance_layer(recipe: Recipe, band: DistanceBand, grid: Grid, counts: dict
     check_metres(grid)
     vector = Vector(str(recipe.file(band.distance_to)), band.layer, band.where)
     features = load_features(vector, grid)
-    if len(features.shapes) == 0:
+    if len(features) == 0:
         raise SourceError(f"{vector.path} has no shapes to measure to; check the file, and where")
-    if features.outside == len(features.shapes):
+    if features.outside == len(features):
         warnings.warn(
             f"band {band.name!r}: no feature of {vector.path} touches the grid; check its CRS if that is not so",
             HeadscarpWarning,
@@ -180,28 +181,27 @@ def _distance_layer(recipe: Recipe, band: DistanceBand, grid: Grid, counts: dict
     return DistanceLayer(Band(band.name, "continuous", "m", f"distance to {band.distance_to}"), vector, band.max_m)
 
 
-def _label(recipe: Recipe, grid: Grid, counts: dict[str, Any]) -> PolygonLabel | PointLabel | None:
-    wanted = recipe.label
-    if wanted is None:
-        return None
+def _label(
+    recipe: Recipe, name: str, wanted: LabelRecipe, grid: Grid, counts: dict[str, Any]
+) -> PolygonLabel | PointLabel:
     if wanted.points is not None:
         points = Points(
             str(recipe.file(wanted.points)), wanted.x, wanted.y, wanted.value, wanted.crs, wanted.layer, wanted.where
         )
         cells = label_points(points, grid)
-        counts[LABEL] = {"total": cells.total, "outside": cells.outside, "shared": cells.shared}
+        counts[name] = {"total": cells.total, "outside": cells.outside, "shared": cells.shared}
         _tell(cells.outside, cells.total, f"labelled points of {points.path} lie outside the grid")
         _tell(cells.shared, cells.total, f"labelled points of {points.path} share their cell with another point")
-        return PointLabel(Band(LABEL, "label", "1", wanted.points), points)
+        return PointLabel(Band(name, "label", "1", wanted.points), points)
     vector = Vector(str(recipe.file(str(wanted.polygons))), wanted.layer, wanted.where)
-    _polygons(vector, grid, LABEL, counts)
+    _polygons(vector, grid, name, counts)
     features = load_features(vector, grid)
     lost = int((cells_of(features, grid, all_touched=wanted.all_touched) == 0).sum()) - features.outside
-    counts[LABEL] |= {"lost": lost, "all_touched": wanted.all_touched}
+    counts[name] |= {"lost": lost, "all_touched": wanted.all_touched}
     _tell(features.outside, features.total, f"labels of {vector.path} lie outside the grid")
     hint = "all_touched = true under [label] keeps them, and makes all others a little larger"
     _tell(lost, features.total, f"labels of {vector.path} are smaller than a pixel and cover no cell centre; {hint}")
-    return PolygonLabel(Band(LABEL, "label", "1", str(wanted.polygons)), vector, wanted.all_touched)
+    return PolygonLabel(Band(name, "label", "1", str(wanted.polygons)), vector, wanted.all_touched)
 
 
 def _polygons(vector: Vector, grid: Grid, name: str, counts: dict[str, Any]) -> None:
@@ -263,7 +263,8 @@ def _inputs(recipe: Recipe) -> list[dict[str, Any]]:
     for band in recipe.bands:
         references += [getattr(band, key, None) for key in ("raster", "vector", "distance_to", "codes")]
     references += [recipe.area.polygons] if recipe.area else []
-    references += [recipe.label.polygons, recipe.label.points] if recipe.label else []
+    for label in recipe.labels.values():
+        references += [label.polygons, label.points]
     inputs = []
     for reference in dict.fromkeys(r for r in references if r):
         known = dataset_of(reference) if reference.startswith("dataset:") else None

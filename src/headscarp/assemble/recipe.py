@@ -127,14 +127,17 @@ class LabelRecipe:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides a stack, and what to do with it afterwards. folder: what relative paths start from."""
+    """Everything that decides a stack, and what to do with it afterwards.
+
+    label: one inventory, or several by the name of their band. folder: what relative paths start from.
+    """
 
     name: str
     grid: GridRecipe
     bands: tuple[BandRecipe, ...]
     seed: int = 0
     area: AreaRecipe | None = None
-    label: LabelRecipe | None = None
+    label: LabelRecipe | Mapping[str, LabelRecipe] | None = None
     split: Mapping[str, Any] = field(default_factory=dict)
     train: Mapping[str, Any] = field(default_factory=dict)
     compare: Mapping[str, Any] = field(default_factory=dict)
@@ -144,6 +147,13 @@ class Recipe:
         """The recipe with every default written out, as plain values; paths stay as they were given."""
         tables = {f.name: plain(getattr(self, f.name)) for f in fields(self) if f.name not in ("bands", "folder")}
         return {**tables, "band": [plain(band) for band in self.bands]}
+
+    @property
+    def labels(self) -> Mapping[str, LabelRecipe]:
+        """The inventories by the name of their label band, in order: one from [label], or those of its named tables."""
+        if self.label is None:
+            return {}
+        return {LABEL: self.label} if isinstance(self.label, LabelRecipe) else self.label
 
     def file(self, reference: str) -> Path:
         """The file behind a path or a "dataset:NAME/FILE" of this recipe. Raises SourceError."""
@@ -173,13 +183,14 @@ def recipe_from_dict(data: Mapping[str, Any], *, folder: str | Path = ".") -> Re
     bands = tuple(_band(table, number) for number, table in enumerate(as_table(data.pop("band", []), "[[band]]", list)))
     data["bands"] = bands
     data["grid"] = make(GridRecipe, data.get("grid"), "[grid]")
-    for section, kind in (("area", AreaRecipe), ("label", LabelRecipe)):
-        if data.get(section) is not None:
-            data[section] = make(kind, data[section], f"[{section}]")
+    if data.get("area") is not None:
+        data["area"] = make(AreaRecipe, data["area"], "[area]")
+    if data.get("label") is not None:
+        data["label"] = _label(as_table(data["label"], "[label]"))
     recipe: Recipe = make(Recipe, {**data, "folder": Path(folder)}, "the recipe")
     _check_grid(recipe.grid)
     _check_bands(bands)
-    _check_label(recipe.label)
+    _check_labels(recipe)
     for key in recipe.split:
         nearest(str(key), SPLIT_KEYS, "key", "[split]")
     return recipe
@@ -195,6 +206,21 @@ def _band(table: Any, number: int) -> BandRecipe:
         table["from_"] = table.pop("from")
     band: BandRecipe = make(_BANDS[kinds[0]], table, where)
     return band
+
+
+def _label(table: Mapping[str, Any]) -> LabelRecipe | dict[str, LabelRecipe]:
+    """One inventory, or one for each named table such as [label.scarp]."""
+    named = {str(name): value for name, value in table.items() if isinstance(value, Mapping)}
+    if not named:
+        one: LabelRecipe = make(LabelRecipe, table, "[label]")
+        return one
+    if len(named) < len(table):
+        loose = next(key for key in table if key not in named)
+        raise RecipeError(
+            f"[label] has the key {loose!r} beside the named table [label.{next(iter(named))}]; give either one "
+            "inventory under [label], or a named table for each"
+        )
+    return {name: make(LabelRecipe, value, f"[label.{name}]") for name, value in named.items()}
 
 
 def _check_grid(grid: GridRecipe) -> None:
@@ -249,6 +275,11 @@ def _check_terrain(band: TerrainBand, elevations: list[str], where: str) -> None
         raise RecipeError(f"{where} has radius_m = {band.radius_m}; it has to be a positive length in metres")
 
 
-def _check_label(label: LabelRecipe | None) -> None:
-    if label is not None and (label.polygons is None) == (label.points is None):
-        raise RecipeError("[label] needs either polygons or points")
+def _check_labels(recipe: Recipe) -> None:
+    taken = {*(band.name for band in recipe.bands), *_RESERVED} - {LABEL}
+    for name, label in recipe.labels.items():
+        where = f"[label.{name}]" if isinstance(recipe.label, Mapping) else "[label]"
+        if (label.polygons is None) == (label.points is None):
+            raise RecipeError(f"{where} needs either polygons or points")
+        if name in taken or not name:
+            raise RecipeError(f"{where} makes a band {name!r}, and that name is taken; give the label another name")

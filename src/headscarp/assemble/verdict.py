@@ -19,8 +19,9 @@ CONSTANT_SHARE = 0.02
 def judge(plan: Plan, facts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """The report of a build: missing shares of the bands, labels read and lost, valid share.
 
-    facts: of each block. Raises SourceError for a band without any value, StackError where nothing is valid or no valid
-    cell is a landslide. Warns of infinite and unknown values and of what looks like no-data that is not flagged.
+    facts: of each block. With one inventory "labels" holds its counts, with several the counts of each by name. Raises
+    SourceError for a band without any value, StackError where nothing is valid or no valid cell of an inventory is a
+    landslide. Warns of infinite and unknown values and of what looks like no-data that is not flagged.
     """
     total = plan.grid.shape[0] * plan.grid.shape[1]
     sums = _add_up(facts)
@@ -46,14 +47,17 @@ def judge(plan: Plan, facts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
             "no cell is valid: nowhere do all continuous bands have a value inside the study area; check that the "
             f"files overlap (missing: {shares})"
         )
-    if plan.label is not None:
-        report["labels"] = {**plan.counts.get(LABEL, {}), **sums["label"]}
-        _judge_label(plan, sums["label"])
+    labels = {}
+    for layer in plan.labels:
+        name = layer.band.name
+        labels[name] = {**plan.counts.get(name, {}), **sums["labels"][name]}
+        _judge_label(layer.band.source, sums["labels"][name])
+    if labels:
+        report["labels"] = labels[LABEL] if [*labels] == [LABEL] else labels
     return report
 
 
-def _judge_label(plan: Plan, label: Mapping[str, int]) -> None:
-    source = plan.label.band.source if plan.label else ""
+def _judge_label(source: str, label: Mapping[str, int]) -> None:
     if label["positive_valid"] == 0:
         raise StackError(
             f"no valid cell is a landslide: {label['positive']} cells of the grid are, all where some band is missing "
@@ -89,11 +93,12 @@ def _constant(name: str, constant: Mapping[str, list[int]], present: int) -> dic
 
 def _add_up(facts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     bands: dict[str, dict[str, Any]] = {}
-    label: Counter[str] = Counter({"positive": 0, "negative": 0, "positive_valid": 0, "negative_valid": 0})
+    labels: dict[str, Counter[str]] = {}
     valid = 0
     for block in facts:
         valid += block[VALID]
-        label.update(block.get("label", {}))
+        for name, label in block["labels"].items():
+            labels.setdefault(name, Counter()).update(label)
         for name, seen in block["bands"].items():
             sums = bands.setdefault(name, {"missing": 0, "infinite": 0, "unknown": Counter(), "constant": {}})
             sums["missing"] += seen.get("missing", 0)
@@ -102,7 +107,7 @@ def _add_up(facts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
             for value, (cells, flat) in seen.get("constant", {}).items():
                 before = sums["constant"].get(value, [0, 0])
                 sums["constant"][value] = [before[0] + cells, before[1] + flat]
-    return {"bands": bands, "label": dict(label), "valid": valid}
+    return {"bands": bands, "labels": {name: dict(label) for name, label in labels.items()}, "valid": valid}
 
 
 def _warn(text: str) -> None:

@@ -5,7 +5,19 @@ from typing import Annotated
 
 import typer
 
-from headscarp.cli.options import BlockSize, Buffer, Folds, Out, Overwrite, Resume, Seed, StackPath, Workers, comma_list
+from headscarp.cli.options import (
+    BlockSize,
+    Buffer,
+    Folds,
+    Label,
+    Out,
+    Overwrite,
+    Resume,
+    Seed,
+    StackPath,
+    Workers,
+    comma_list,
+)
 from headscarp.cli.output import say, tell
 
 
@@ -16,6 +28,7 @@ def compare(
         str,
         typer.Option("--nets", help="Comma-separated: prevalence,random,slope,llr,nn,sann,cnn,sacnn,logistic,forest."),
     ] = "prevalence,random,slope,llr,nn,sann,cnn,sacnn,forest",
+    label: Label = None,
     splits: Annotated[str, typer.Option("--splits", help="Comma-separated: blocks,random.")] = "blocks,random",
     folds: Folds = None,
     run_folds: Annotated[
@@ -49,6 +62,7 @@ def compare(
         opened,
         comma_list(nets),
         out=out,
+        label=label,
         splits=comma_list(splits),
         split_options={"folds": folds, "block_size_m": block_size_m, "buffer_m": buffer_m, "seed": seed},
         run_folds=run_folds,

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from headscarp.cli.options import BundlePath, Out, Overwrite, StackPath, Workers
+from headscarp.cli.options import BundlePath, Label, Out, Overwrite, StackPath, Workers
 from headscarp.cli.output import say, tell
 
 
@@ -15,6 +15,7 @@ def evaluate(
     split: Annotated[
         str | None, typer.Option("--split", help="A split.geojson; default: the one the bundle was trained with.")
     ] = None,
+    label: Label = None,
     workers: Workers = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -28,7 +29,7 @@ def evaluate(
     from headscarp.evaluation.evaluate import evaluate as score
     from headscarp.report.evaluation import write_evaluation_report
 
-    evaluation = score(bundle, stack, out=out, split=split, workers=workers, overwrite=overwrite)
+    evaluation = score(bundle, stack, out=out, split=split, label=label, workers=workers, overwrite=overwrite)
     page = write_evaluation_report(evaluation, bundle, stack, out)
     say(evaluation.text)
     tell(metrics=out / "metrics.csv", report=page)

@@ -33,6 +33,11 @@ Buffer = Annotated[
 Folds = Annotated[int | None, typer.Option("--folds", help="Number of folds of the split.", min=2)]
 Fold = Annotated[int | None, typer.Option("--fold", help="Which fold is the test part; the next one validates.", min=0)]
 
+Label = Annotated[
+    str | None,
+    typer.Option("--label", help="Which label band, where the stack has several, such as `scarp`."),
+]
+
 
 def comma_list(text: str) -> list[str]:
     """The items of a list given with commas."""

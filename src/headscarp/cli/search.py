@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from headscarp.cli.options import BlockSize, Buffer, Out, Overwrite, Resume, Seed, SplitOption, StackPath
+from headscarp.cli.options import BlockSize, Buffer, Label, Out, Overwrite, Resume, Seed, SplitOption, StackPath
 from headscarp.cli.output import say, tell
 
 
@@ -12,6 +12,7 @@ def search(
     stack: StackPath,
     net: Annotated[str, typer.Option("--net", help="Which net to search for.")],
     out: Out,
+    label: Label = None,
     split: SplitOption = None,
     block_size_m: BlockSize = None,
     buffer_m: Buffer = None,
@@ -35,7 +36,15 @@ def search(
     opened = open_stack(stack)
     chosen = chosen_split(opened, split, block_size_m=block_size_m, buffer_m=buffer_m, seed=seed)
     found = search_settings(
-        opened, net=net, out=out, split=chosen, folds=folds, epochs=epochs, resume=resume, overwrite=overwrite
+        opened,
+        net=net,
+        out=out,
+        split=chosen,
+        label=label,
+        folds=folds,
+        epochs=epochs,
+        resume=resume,
+        overwrite=overwrite,
     )
     say(found.text)
     tell(table=out / "search.csv", optimiser=found.best.optimiser, learning_rate=found.best.learning_rate)

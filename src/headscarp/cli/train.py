@@ -10,6 +10,7 @@ from headscarp.cli.options import (
     Buffer,
     Fold,
     Folds,
+    Label,
     Out,
     Overwrite,
     Resume,
@@ -25,6 +26,7 @@ def train(
     stack: StackPath,
     net: Annotated[str, typer.Option("--net", help="prevalence, random, slope, llr, nn, sann, cnn or sacnn.")],
     out: Out,
+    label: Label = None,
     split: SplitOption = None,
     block_size_m: BlockSize = None,
     buffer_m: Buffer = None,
@@ -74,7 +76,9 @@ def train(
     )
     settings = configs.get(net, configs[""])
     chosen = chosen_split(opened, split, **options)
-    bundle = fit(opened, net=net, split=chosen, out=out, config=settings, resume=resume, overwrite=overwrite)
+    bundle = fit(
+        opened, net=net, split=chosen, out=out, label=label, config=settings, resume=resume, overwrite=overwrite
+    )
     scores = {row["metric"]: row["value"] for row in bundle.metrics if row.get("part") == "validation"}
     tell(bundle=out, **{f"validation_{k}": f"{scores[k]:.4f}" for k in ("nll", "skill", "auroc") if k in scores})
     say(f"next: headscarp evaluate {out} {stack} --out metrics/")

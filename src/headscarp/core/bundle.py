@@ -29,7 +29,8 @@ class Bundle:
     net: a name in headscarp.nets.NETS. arguments: the net's own. bands: what it reads, in order. resolution_m: ground
     resolution it was trained at. weights: arrays by name, normalisation included. calibration: plain values for
     headscarp.core.calibration. threshold: probability that maps are cut at, chosen on validation. split: plain values
-    of the split. metrics: rows of the tidy table. made: provenance.
+    of the split. metrics: rows of the tidy table. made: provenance. label: name of the label band that it learned;
+    None where that is not known.
     """
 
     net: str
@@ -42,6 +43,7 @@ class Bundle:
     split: Mapping[str, Any] = field(default_factory=dict)
     metrics: tuple[Mapping[str, Any], ...] = ()
     made: Mapping[str, Any] = field(default_factory=dict)
+    label: str | None = None
 
 
 def save_bundle(bundle: Bundle, path: str | Path, *, overwrite: bool = False) -> Path:
@@ -69,6 +71,7 @@ def write_bundle_files(bundle: Bundle, folder: Path) -> None:
         "split": dict(bundle.split),
         "metrics": list(bundle.metrics),
         "made": dict(bundle.made),
+        "label": bundle.label,
         "weights_sha256": hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest(),
     }
     write_json(folder / "bundle.json", record)
@@ -98,6 +101,7 @@ def open_bundle(path: str | Path) -> Bundle:
             split=record["split"],
             metrics=tuple(record["metrics"]),
             made=record["made"],
+            label=record.get("label"),
         )
     except (KeyError, TypeError, safetensors.SafetensorError) as error:
         raise BundleError(f"{path} is not a whole bundle ({error}); copy it again, or train again") from error

@@ -8,6 +8,7 @@ chunks of 256. Refuses anything else: `check_stack` says what is wrong. One-hot 
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,42 @@ def stack_bands(stack: xr.Dataset) -> tuple[Band, ...]:
 def feature_bands(stack: xr.Dataset) -> tuple[Band, ...]:
     """The bands that a net may read, in order."""
     return tuple(band for band in stack_bands(stack) if band.is_feature)
+
+
+def label_names(stack: xr.Dataset) -> tuple[str, ...]:
+    """The names of the label bands, in order."""
+    return tuple(band.name for band in stack_bands(stack) if band.kind == "label")
+
+
+def with_label(stack: xr.Dataset, label: str | None = None) -> xr.Dataset:
+    """The same stack with one of its label bands as "landslide", the others dropped; pixels stay lazy.
+
+    label: name of the band; None: the only one. A stack without labels is returned as it is, and so is one whose label
+    was chosen before, which its attribute `label` names. Another label gives another fingerprint. Raises StackError for
+    an unknown name, and for None where there are several.
+    """
+    names = label_names(stack)
+    if names in ((), (LABEL,)) and label in (None, stack.attrs.get("label")):
+        return stack
+    if label is None and len(names) > 1:
+        raise StackError(
+            f"the stack has {len(names)} labels: {', '.join(names)}; choose one, such as --label {names[0]}"
+        )
+    chosen = names[0] if label is None else label
+    if chosen not in names:
+        near = get_close_matches(chosen, names, n=1, cutoff=0.0)
+        hint = f"the nearest is {near[0]!r}, of {', '.join(names)}" if near else "it has none; build it with [label]"
+        raise StackError(f"the stack has no label {chosen!r}; {hint}")
+    if names == (LABEL,):
+        return stack
+    view = stack.drop_vars([name for name in names if name != chosen]).rename({chosen: LABEL})
+    view.attrs = {**stack.attrs, "label": chosen}
+    if "bands" in stack.attrs:
+        view.attrs["bands"] = [band.name for band in stack_bands(view)]
+    if "fingerprint" in stack.attrs:
+        both = json.dumps([stack.attrs["fingerprint"], chosen]).encode()
+        view.attrs["fingerprint"] = hashlib.blake2b(both, digest_size=16).hexdigest()
+    return view
 
 
 def stack_grid(stack: xr.Dataset) -> Grid:

@@ -13,7 +13,7 @@ from headscarp.core.bundle import Bundle, open_bundle
 from headscarp.core.grid import ground_resolution_m
 from headscarp.core.machine import cores
 from headscarp.core.provenance import made_by
-from headscarp.core.stack import fingerprint, open_stack, stack_grid
+from headscarp.core.stack import LABEL, fingerprint, label_names, open_stack, stack_grid, with_label
 from headscarp.evaluation.intervals import Interval, block_bootstrap
 from headscarp.evaluation.metrics import score
 from headscarp.evaluation.scoring import NetPredictor, PartScores, Predictor, Preview, Recode, score_part
@@ -60,6 +60,7 @@ def evaluate(
     *,
     out: str | Path | None = None,
     split: Split | str | Path | None = None,
+    label: str | None = None,
     parts: Sequence[str] = PARTS,
     workers: int | None = None,
     name: str | None = None,
@@ -68,14 +69,16 @@ def evaluate(
 ) -> Evaluation:
     """Scores a bundle on the parts of a split, with 95 % intervals from a block bootstrap.
 
-    split: default is the one the bundle was trained with. out: folder for metrics.csv and metrics.json. workers:
-    threads, default all cores. Squares of about 1 km are resampled. Raises StackError where the stack does not fit
-    the bundle, SplitError where the split does not fit the stack.
+    split: default is the one the bundle was trained with. label: name of the label band to score against; default is
+    the one that the bundle has learned, where the stack has it. out: folder for metrics.csv and metrics.json.
+    workers: threads, default all cores. Squares of about 1 km are resampled. Raises StackError where the stack does not
+    fit the bundle, SplitError where the split does not fit the stack.
     """
     bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
     stack = stack if isinstance(stack, xr.Dataset) else open_stack(stack)
     folder = check_output(out, overwrite=overwrite) if out is not None else None
     fit = check_fits(bundle, stack)
+    stack = with_label(stack, bundle.label if label is None and bundle.label in label_names(stack) else label)
     split = split_from_json(bundle.split) if split is None else split
     split = split if isinstance(split, Split) else read_split(split)
     predictor = NetPredictor.of_bundle(bundle)
@@ -96,7 +99,7 @@ def evaluate(
         write_table(evaluation.rows, folder)
         made = made_by(
             "evaluate",
-            settings={"net": bundle.net, "parts": list(parts)},
+            settings={"net": bundle.net, "parts": list(parts), "label": stack.attrs.get("label", LABEL)},
             inputs=[{"stack": fingerprint(stack)}],
             seed=seed,
         )

@@ -1,7 +1,8 @@
 """Ways to part a raster into training, validation and test: at random as in the paper, or in spatial blocks.
 
-Counts labels by streaming through the label band. Refuses stacks without a positive label and rasters too small for
-the parts asked for. Whether a split leaks is proved in `audit`.
+Counts labels by streaming through the label bands; of several, a pixel is a landslide where any of them says so, and
+one split serves them all. Refuses stacks without a positive label and rasters too small for the parts asked for.
+Whether a split leaks is proved in `audit`.
 """
 
 import warnings
@@ -14,7 +15,7 @@ import xarray as xr
 
 from headscarp.core.errors import HeadscarpWarning, SplitError
 from headscarp.core.grid import Grid, true_cell_size_m
-from headscarp.core.stack import LABEL, VALID, stack_grid
+from headscarp.core.stack import VALID, label_names, stack_grid
 from headscarp.core.tile import Window, windows
 from headscarp.tiles.dataset import as_stack, raster_shape, read_window
 from headscarp.tiles.partition import (
@@ -148,8 +149,8 @@ _Cell = tuple[int, Window, np.ndarray]
 
 def _cells(stack: xr.Dataset, side: tuple[int, int]) -> list[_Cell]:
     """The cells of a lattice that have a valid pixel, by sample and row-major."""
-    if LABEL not in stack:
-        raise SplitError(f"the stack has no band {LABEL!r}; build it with an inventory under [labels]")
+    if not label_names(stack):
+        raise SplitError("the stack has no label band; build it with an inventory under [label]")
     if min(side) < 1:
         raise SplitError(f"a patch of {side[0]} px is too small; needed: 1 px or more")
     shape = raster_shape(stack)
@@ -173,16 +174,22 @@ def _counts(stack: xr.Dataset, sample: int, side: tuple[int, int]) -> np.ndarray
     counts = np.zeros((-(-shape[0] // side[0]), -(-shape[1] // side[1]), 3), np.int64)
     for window in windows(shape, _COUNTING_PX):
         window = window.clip(shape)
-        label = read_window(stack[LABEL], window, sample=sample)
-        valid = np.ones(label.shape, bool)
+        positive, labelled = _labels(stack, window, sample)
+        valid = np.ones(positive.shape, bool)
         if VALID in stack:
             valid = read_window(stack[VALID], window, sample=sample) == 1
         rows, row_starts = _cuts(window.row, window.height, side[0])
         cols, col_starts = _cuts(window.col, window.width, side[1])
-        for k, counted in enumerate(((label == 1) & valid, (label <= 1) & valid, valid)):
+        for k, counted in enumerate((positive & valid, labelled & valid, valid)):
             sums = np.add.reduceat(counted, row_starts, axis=0, dtype=np.int64)
             counts[rows, cols, k] += np.add.reduceat(sums, col_starts, axis=1)
     return counts
+
+
+def _labels(stack: xr.Dataset, window: Window, sample: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where any label band has a landslide, and where any has a label: (height, width) bool each."""
+    bands = [read_window(stack[name], window, sample=sample) for name in label_names(stack)]
+    return np.any([band == 1 for band in bands], axis=0), np.any([band <= 1 for band in bands], axis=0)
 
 
 def _cuts(start: int, length: int, side: int) -> tuple[slice, np.ndarray]:

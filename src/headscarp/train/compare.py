@@ -17,7 +17,7 @@ from headscarp.core.bundle import open_bundle
 from headscarp.core.errors import RecipeError
 from headscarp.core.machine import cores
 from headscarp.core.provenance import file_sha256, made_by
-from headscarp.core.stack import feature_bands, fingerprint
+from headscarp.core.stack import feature_bands, fingerprint, with_label
 from headscarp.evaluation.evaluate import Evaluation, evaluate, evaluate_predictor
 from headscarp.evaluation.scoring import Predictor
 from headscarp.evaluation.tables import write_table
@@ -51,6 +51,7 @@ def compare(
     nets: Sequence[str],
     *,
     out: str | Path,
+    label: str | None = None,
     splits: Sequence[str] = ("blocks", "random"),
     split_options: Mapping[str, Any] | None = None,
     run_folds: int | None = None,
@@ -62,7 +63,8 @@ def compare(
 ) -> Comparison:
     """Trains and scores every net on every split; writes metrics.csv, metrics.json and a folder for each run.
 
-    nets: names in NETS or TABLE_MODELS. splits: names in SPLITS. split_options: folds, block_size_m, buffer_m, seed.
+    nets: names in NETS or TABLE_MODELS. label: name of the label band, where the stack has several; all of them share
+    the splits. splits: names in SPLITS. split_options: folds, block_size_m, buffer_m, seed.
     run_folds: how many of the folds are run, default 1; values are means over folds. configs: training settings by
     net, "" for all others. known: predictors that need no training, by name, such as the law of a simulated valley.
     Raises RecipeError for unknown names, OutputError when `out` exists.
@@ -74,6 +76,7 @@ def compare(
     options = {k: v for k, v in (split_options or {}).items() if v is not None}
     units = [Unit(s, f, n) for s in splits for f in range(run_folds or 1) for n in in_training_order(nets)]
     partition = _partition(stack, units, run_folds or 1, options)
+    stack = with_label(stack, label)
     with clear_os_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     cached = cache_stack(stack, out / "cache")
@@ -84,6 +87,7 @@ def compare(
         "split_options": options,
         "configs": {name: config.to_json() for name, config in configs.items()},
     }
+    settings |= {"label": stack.attrs["label"]} if "label" in stack.attrs else {}
     job = {"stack": fingerprint(stack), **settings}
 
     def work(unit: Unit) -> Done:

@@ -19,7 +19,7 @@ from headscarp.core.calibration import FITS
 from headscarp.core.errors import OutputError
 from headscarp.core.progress import log
 from headscarp.core.provenance import made_by
-from headscarp.core.stack import stack_grid
+from headscarp.core.stack import LABEL, stack_grid
 from headscarp.evaluation.evaluate import evaluate
 from headscarp.evaluation.metrics import best_f1_threshold
 from headscarp.nets import NETS, weights_of
@@ -44,6 +44,7 @@ def fit(
     net: str = "sacnn",
     split: Split | str | Path | None = None,
     out: str | Path,
+    label: str | None = None,
     config: FitConfig | None = None,
     cache: xr.Dataset | str | Path | None = None,
     resume: bool = False,
@@ -52,7 +53,8 @@ def fit(
     """Trains a net on the training part of a stack and writes it as a bundle.
 
     net: a name in headscarp.nets.NETS. split: a Split or its GeoJSON; None: that of the recipe, else blocks. out:
-    folder of the bundle: weights.safetensors, bundle.json, split.geojson, history.csv, log/ (TensorBoard). cache:
+    folder of the bundle: weights.safetensors, bundle.json, split.geojson, history.csv, log/ (TensorBoard). label: name
+    of the label band to learn, where the stack has several; all of them share one split. cache:
     folder for a memory-mapped copy of the stack, shared by all trainings that name it; None: `.headscarp-cache` beside
     `out`; or that copy itself, from `cache_stack`. resume: go on after an interruption, to the same bytes on the CPU.
     overwrite: replace what `out` holds.
@@ -70,7 +72,7 @@ def fit(
     fabric = start_fabric(config)
     _claim(out, fabric, resume=resume, overwrite=overwrite)
     with fabric.rank_zero_first():
-        ground = open_ground(stack, split, cache=cache_of(cache, out), seed=config.seed)
+        ground = open_ground(stack, split, cache=cache_of(cache, out), seed=config.seed, label=label)
     job = made_by("train", settings={"net": net, **whole.to_json()}, inputs=ground.inputs(), seed=config.seed)
     if (out / _BUNDLE[0]).exists():
         return _finished(out, job, fabric)
@@ -139,6 +141,7 @@ def _judged(net: Net, name: str, ground: Ground, config: FitConfig, made: Mappin
         weights=weights_of(net),
         split=split_to_json(ground.split),
         made=made,
+        label=str(ground.stack.attrs.get("label", LABEL)),
     )
     scores = evaluate(bundle, ground.stack, split=ground.split, parts=("validation",)).parts["validation"].histogram
     learns = NETS[name].schedule.epochs > 0

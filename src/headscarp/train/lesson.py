@@ -34,7 +34,9 @@ class Ground:
     def inputs(self) -> list[dict[str, str]]:
         """Stack and split as provenance names them."""
         split = hashlib.sha256(json.dumps(split_to_json(self.split)).encode()).hexdigest()
-        return [{"name": "stack", "fingerprint": fingerprint(self.stack)}, {"name": "split", "fingerprint": split}]
+        stack = {"name": "stack", "fingerprint": fingerprint(self.stack)}
+        stack |= {"label": self.stack.attrs["label"]} if "label" in self.stack.attrs else {}
+        return [stack, {"name": "split", "fingerprint": split}]
 
 
 @dataclass(frozen=True)

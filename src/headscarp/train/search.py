@@ -94,6 +94,7 @@ def search(
     net: str,
     out: str | Path,
     split: Split | str | Path | None = None,
+    label: str | None = None,
     learning_rates: Sequence[float] = LEARNING_RATES,
     optimisers: Sequence[str] = OPTIMISERS,
     folds: int = 5,
@@ -106,10 +107,10 @@ def search(
     """Tries every optimiser with every learning rate on folds of the training blocks; the lowest mean NLL is best.
 
     The training blocks of `split` are dealt into folds that each hold both classes; each trial trains for `epochs` on
-    all folds but one and is judged on that one at natural prevalence. config: everything else, on one device. Aligned
-    features that are not named are chosen once, on all training blocks. Writes search.csv, search.json and search.png
-    into `out`. Raises OutputError, SplitError, JournalError; TrainingError where every choice diverged. Method:
-    Hajimoradlou, Roberti and Poole (2019), but for the folds, which were nearly of one class there.
+    all folds but one and is judged on that one at natural prevalence. label: name of the label band. config: everything
+    else, on one device. Aligned features that are not named are chosen once, on all training blocks. Writes search.csv,
+    search.json and search.png into `out`. Raises OutputError, SplitError, JournalError; TrainingError where all choices
+    diverged. Method: Hajimoradlou, Roberti and Poole (2019), but for the folds, which were nearly of one class there.
     """
     check_choice("net", net, NETS)
     for name in optimisers:
@@ -118,7 +119,7 @@ def search(
         raise RecipeError(f"{net!r} learns nothing, so there is nothing to search for; take another net")
     config = replace(config or FitConfig(), epochs=epochs, devices=1, learning_rate=None, optimiser=None)
     out = _claim(Path(out), resume=resume, overwrite=overwrite)
-    ground = open_ground(stack, split, cache=cache_of(cache, out), seed=config.seed)
+    ground = open_ground(stack, split, cache=cache_of(cache, out), seed=config.seed, label=label)
     settings = {"net": net, "folds": folds, **config.resolved(NETS[net].schedule).to_json()}
     settings |= {"learning_rate": list(learning_rates), "optimiser": list(optimisers)}
     made = made_by("search", settings=settings, inputs=ground.inputs(), seed=config.seed)

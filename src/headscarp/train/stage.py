@@ -13,7 +13,7 @@ import xarray as xr
 from lightning_fabric import Fabric
 
 from headscarp.core.grid import ground_resolution_m
-from headscarp.core.stack import feature_bands, stack_grid
+from headscarp.core.stack import feature_bands, stack_grid, with_label
 from headscarp.nets import NETS, make_net
 from headscarp.nets.net import Net, Statistics
 from headscarp.tiles.dataset import cache_stack
@@ -30,12 +30,21 @@ CACHE = ".headscarp-cache"
 
 
 def open_ground(
-    stack: xr.Dataset | str | Path, split: Split | str | Path | None, *, cache: xr.Dataset | Path, seed: int = 0
+    stack: xr.Dataset | str | Path,
+    split: Split | str | Path | None,
+    *,
+    cache: xr.Dataset | Path,
+    seed: int = 0,
+    label: str | None = None,
 ) -> Ground:
-    """A stack through its memory-mapped cache in the folder `cache`, and its split; None: as `chosen_split` says."""
+    """A stack through its memory-mapped cache in the folder `cache`, and its split; None: as `chosen_split` says.
+
+    label: see `with_label`; of a split that is not given all labels have a say, so that it is the same for each.
+    """
     stack = cache if isinstance(cache, xr.Dataset) else cache_stack(stack, cache)
+    chosen = with_label(stack, label)
     split = chosen_split(stack, seed=seed or None) if split is None else split
-    return Ground(stack, split if isinstance(split, Split) else read_split(split))
+    return Ground(chosen, split if isinstance(split, Split) else read_split(split))
 
 
 def cache_of(cache: xr.Dataset | str | Path | None, out: Path) -> xr.Dataset | Path:
