@@ -26,7 +26,7 @@ from headscarp.core.tile import Window
 from headscarp.sources.vectors import Vector, burn, load_features
 
 CELL_M, LEFT, TOP, CRS = 10.0, 400_000.0, 5_200_000.0, "EPSG:32633"
-BLOCK, THREADS, BATCH = 2000, 2, 50_000
+BLOCK, THREADS, BATCH = 2000, 2, 20_000
 
 
 def main() -> int:

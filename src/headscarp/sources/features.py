@@ -22,7 +22,7 @@ from headscarp.core.tile import Window
 # Windows ask for the shapes of the squares that they touch; a shape over many squares is asked by its box instead.
 _SQUARE = 512
 _WIDE = 64
-_BATCH = 20_000
+_BATCH = 2000
 
 
 class Values(Sequence[Any]):
@@ -56,10 +56,10 @@ class Features:
     """
 
     def __init__(self, store: "ShapeStore", counts: dict[str, int]) -> None:
-        self._disk, self._ends = store.disk, np.concatenate([[0], *store.ends]).astype(np.int64)
-        self.bounds = np.concatenate([np.empty((0, 4), np.float32), *store.bounds])
-        self.kinds = np.concatenate([np.empty(0, np.int8), *store.kinds])
-        self.values = Values(np.concatenate([np.empty(0, np.int32), *store.values]), tuple(store.different))
+        self._disk, self._ends = store.disk, _join([np.zeros(1, np.int64)], store.ends)
+        self.bounds = _join([np.empty((0, 4), np.float32)], store.bounds)
+        self.kinds = _join([np.empty(0, np.int8)], store.kinds)
+        self.values = Values(_join([np.empty(0, np.int32)], store.values), tuple(store.different))
         self.total, self.empty = counts["total"], counts["empty"]
         self.repaired, self.outside = counts["repaired"], counts["outside"]
         self._squares, self._starts, self._inside, self._wide = _index(self.bounds, store.shape)
@@ -130,6 +130,13 @@ class ShapeStore:
     def close(self, counts: dict[str, int]) -> Features:
         """What was put in, as Features."""
         return Features(self, counts)
+
+
+def _join(first: list[NDArray[Any]], parts: list[NDArray[Any]]) -> NDArray[Any]:
+    """The parts as one array; their list is emptied, so that they are not held twice for long."""
+    joined = np.concatenate([*first, *parts])
+    parts.clear()
+    return joined
 
 
 class _Disk:

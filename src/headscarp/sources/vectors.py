@@ -39,6 +39,7 @@ __all__ = [
 
 _LARGE_PX = 4096
 _POLYGONS = (3, 6)
+_AT_ONCE = 2000
 
 _LOADING = threading.Lock()
 # rasterize silences a warning of its own by changing the filters of the whole process: one thread at a time.
@@ -107,11 +108,11 @@ def burn(
         near = near[which[near]]
     if len(near) == 0:
         return out
-    shapes = features.take(near)
     if all_touched or not np.isin(features.kinds[near], _POLYGONS).all():
-        return _burn_by_gdal(shapes, codes[near], window, all_touched)
-    xy, rings, starts = _rings_of(shapes)
-    burn_rings(xy, rings, starts, np.ascontiguousarray(codes[near], np.uint8), (window.row, window.col), out)
+        return _burn_by_gdal(features.take(near), codes[near], window, all_touched)
+    for first in range(0, len(near), _AT_ONCE):
+        some = near[first : first + _AT_ONCE]
+        burn_rings(*_rings_of(features.take(some)), np.asarray(codes[some], np.uint8), (window.row, window.col), out)
     return out
 
 
