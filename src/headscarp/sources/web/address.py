@@ -88,8 +88,7 @@ def check_host(url: str, hosts: Iterable[str], *, sent_from: str = "") -> str:
     sent_from: the address that redirected here.
     """
     host, allowed = host_of(url), tuple(hosts)
-    name = urlsplit(url).hostname or ""
-    if any(_matches(host, name.lower(), pattern) for pattern in allowed):
+    if is_on(url, allowed):
         return url
     if sent_from:
         raise SourceError(
@@ -100,6 +99,12 @@ def check_host(url: str, hosts: Iterable[str], *, sent_from: str = "") -> str:
         f"{shown(url)} is on {host}, and only {', '.join(allowed) or 'no host at all'} may be asked; nothing was sent: "
         f"add {host} to the service's hosts if you trust it"
     )
+
+
+def is_on(url: str, hosts: Iterable[str]) -> bool:
+    """Whether the host of an address is one of `hosts`."""
+    host, name = host_of(url), (urlsplit(url).hostname or "").lower()
+    return any(_matches(host, name, pattern) for pattern in hosts)
 
 
 def redirected(url: str, location: str) -> str:

@@ -83,7 +83,7 @@ def page_title(start: bytes) -> str:
 
 def error_said(data: bytes) -> tuple[int, str] | None:
     """Code and message of an ArcGIS-style {"error": {...}}; None where a body is no such thing."""
-    if not data.lstrip()[:1] == b"{":
+    if data.lstrip()[:1] != b"{":
         return None
     try:
         error = json.loads(data).get("error")

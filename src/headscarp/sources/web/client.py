@@ -187,8 +187,8 @@ class Client:
         if entry and entry.status == 404:
             raise AnswerError(f"{shown(url)} answered HTTP 404 when it was asked last; there is nothing there", 404)
         raise SourceError(
-            f"{shown(url)} is not in the cache ({self.cache.folder}), and offline nothing is fetched; run the same once "
-            "without --offline"
+            f"{shown(url)} is not in the cache ({self.cache.folder}), and offline nothing is fetched; run the same "
+            "once without --offline"
         )
 
     def _download(self, key: str, method: str, url: str, body: Any, check: Check | None) -> tuple[Entry, Path]:
