@@ -150,6 +150,15 @@ def test_bad_files_are_told(tmp_path):
         prepare_raster(path, grid, kind="continuous", index=2)
 
 
+def write_tiled(path, array):
+    with rasterio.open(
+        path, "w", driver="GTiff", height=array.shape[0], width=array.shape[1], count=1, dtype=array.dtype,
+        crs="EPSG:32633", transform=Affine(10, 0, LEFT, 0, -10, TOP), tiled=True, blockxsize=128, blockysize=128,
+    ) as file:  # fmt: skip
+        file.write(array, 1)
+    return path
+
+
 class Elsewhere:
     """Opens files of a folder under an address, counts what was asked, and fails after so many reads."""
 
@@ -188,7 +197,7 @@ def test_a_file_behind_an_opener_reads_as_on_disk(tmp_path, shift):
 
 @pytest.mark.parametrize("shift", [0.0, 4.0])
 def test_a_fault_of_the_opener_is_raised_itself_and_never_becomes_pixels(tmp_path, shift):
-    path = write(tmp_path / "a.tif", np.random.default_rng(0).normal(size=(900, 900)).astype("float32"))
+    path = write_tiled(tmp_path / "a.tif", np.random.default_rng(0).normal(size=(900, 900)).astype("float32"))
     grid, address = grid_of((800, 800), 10.0, left=LEFT + shift), "https://example.org/files/a.tif"
     raster, counted = prepare_raster(path, grid, kind="continuous"), Elsewhere(tmp_path)
     raster = dataclasses.replace(raster, path=address)
@@ -198,6 +207,16 @@ def test_a_fault_of_the_opener_is_raised_itself_and_never_becomes_pixels(tmp_pat
     for reads in (*range(0, needed, 1 + needed // 20), needed - 1):
         with pytest.raises(SourceError, match="the line is dead"):
             whole(raster, grid, opener=Elsewhere(tmp_path, reads=reads))
+
+
+@pytest.mark.parametrize("shift", [0.0, 4.0])
+def test_a_truncated_file_behind_an_opener_is_told(tmp_path, shift):
+    path = write_tiled(tmp_path / "a.tif", np.random.default_rng(0).normal(size=(900, 900)).astype("float32"))
+    grid, address = grid_of((800, 800), 10.0, left=LEFT + shift), "https://example.org/files/a.tif"
+    raster = dataclasses.replace(prepare_raster(path, grid, kind="continuous"), path=address)
+    path.write_bytes(path.read_bytes()[:-700_000])
+    with pytest.raises(SourceError, match="truncated"):
+        whole(raster, grid, opener=Elsewhere(tmp_path))
 
 
 def test_openers_work_in_many_threads_at_once(tmp_path):

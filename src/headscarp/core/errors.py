@@ -25,6 +25,10 @@ class SourceError(HeadscarpError):
     """An input file or service that is missing, corrupt or has no overlap with the grid."""
 
 
+class OffGridError(SourceError):
+    """A raster without overlap with the grid, where that may be no mistake: one scene of many."""
+
+
 class BundleError(HeadscarpError):
     """A bundle that is newer, tampered with or incomplete."""
 

@@ -6,13 +6,14 @@ file that was named: no side-car files, no neighbours.
 """
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import rasterio
 from odc.geo.geobox import GeoBox
+from rasterio.abc import MultiByteRangeResourceContainer
 from rasterio.errors import RasterioError
 
 from headscarp.core.errors import GridError, SourceError
@@ -70,32 +71,57 @@ def _watched(path: str, opener: Opener | None) -> Iterator[dict[str, Any]]:
     if opener is None:
         yield {}
         return
-    faults: list[Exception] = []
+    files = _OneFile(path, opener)
+    try:
+        yield {"opener": files}
+    except Exception:
+        if files.faults:
+            raise files.faults[0] from None
+        raise
+    if files.faults:
+        raise files.faults[0]
 
-    def open_watched(name: str, mode: str = "rb") -> Any:
-        if name != path:
+
+class _OneFile(MultiByteRangeResourceContainer):
+    """All that GDAL may see of the place where a file is: that file."""
+
+    def __init__(self, path: str, opener: Opener) -> None:
+        self.path, self.opener, self.faults = path, opener, list[Exception]()
+
+    def open(self, path: str, mode: str = "rb", **_: Any) -> Any:
+        if path != self.path:
             return io.BytesIO()
         try:
-            return _Watched(opener(name, mode), faults)
+            return _Watched(path, self.opener(path, "rb"), self.faults)
         except Exception as error:
-            faults.append(error)
+            self.faults.append(error)
             return io.BytesIO()
 
-    try:
-        yield {"opener": open_watched}
-    except Exception:
-        if faults:
-            raise faults[0] from None
-        raise
-    if faults:
-        raise faults[0]
+    def isfile(self, path: str) -> bool:
+        return path == self.path
+
+    def isdir(self, path: str) -> bool:
+        return False
+
+    def ls(self, path: str) -> list[str]:
+        return []
+
+    def mtime(self, path: str) -> int:
+        return 0
+
+    def size(self, path: str) -> int:
+        return 0
+
+    def rm(self, path: str) -> None:
+        raise SourceError(f"{path} is only read here")
 
 
-class _Watched:
+class _Watched(io.RawIOBase):
     """A file that ends where its first fault was: errors cannot be raised through GDAL."""
 
-    def __init__(self, file: Any, faults: list[Exception]) -> None:
-        self._file, self._faults = file, faults
+    def __init__(self, path: str, file: Any, faults: list[Exception]) -> None:
+        super().__init__()
+        self._path, self._file, self._faults = path, file, faults
 
     def read(self, size: int = -1) -> bytes:
         if self._faults:
@@ -106,6 +132,25 @@ class _Watched:
             self._faults.append(error)
             return b""
 
+    def get_byte_ranges(self, offsets: Sequence[int], sizes: Sequence[int]) -> list[bytes]:
+        """Several ranges at once, where the file can; zeros after a fault, which is raised when GDAL is done."""
+        try:
+            if not self._faults and hasattr(self._file, "get_byte_ranges"):
+                found = [bytes(part) for part in self._file.get_byte_ranges(offsets, sizes)]
+            else:
+                found = [self._read_at(offset, size) for offset, size in zip(offsets, sizes, strict=True)]
+        except Exception as error:
+            self._faults.append(error)
+            found = []
+        whole = [len(part) for part in found] == list(sizes)
+        if not whole and not self._faults:
+            self._faults.append(SourceError(f"{self._path} ends before its pixels do: it is truncated; get it again"))
+        return found if whole else [bytes(size) for size in sizes]
+
+    def _read_at(self, offset: int, size: int) -> bytes:
+        self.seek(offset)
+        return self.read(size)
+
     def seek(self, offset: int, whence: int = 0) -> int:
         return int(self._file.seek(offset, whence))
 
@@ -114,9 +159,4 @@ class _Watched:
 
     def close(self) -> None:
         self._file.close()
-
-    def __enter__(self) -> "_Watched":
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self.close()
+        super().close()

@@ -18,7 +18,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform, transform_bounds
 from rasterio.windows import Window as FileWindow
 
-from headscarp.core.errors import SourceError
+from headscarp.core.errors import OffGridError, SourceError
 from headscarp.core.grid import Grid, cell_corner, grid_to_json, window_grid
 from headscarp.core.tile import Window
 from headscarp.sources.rasterfiles import Opener, clear_read_errors, file_grid, open_raster
@@ -134,7 +134,7 @@ def _check_overlap(source: Grid, grid: Grid, path: str | Path) -> None:
     except RasterioError as error:
         raise SourceError(f"{path} cannot be brought into the CRS of the grid ({error}); check both CRS") from error
     if min(ours[2], theirs[2]) <= max(ours[0], theirs[0]) or min(ours[3], theirs[3]) <= max(ours[1], theirs[1]):
-        raise SourceError(
+        raise OffGridError(
             f"{path} does not overlap the grid: it covers {extent_text(theirs)}, the grid {extent_text(ours)} "
             "(xmin, ymin, xmax, ymax in the CRS of the grid); check [grid] and the CRS of the file"
         )
