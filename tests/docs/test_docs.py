@@ -94,7 +94,7 @@ def test_options_named_alone_exist():
 
 
 def test_recipe_keys_are_all_told_and_all_real():
-    from headscarp.assemble import recipe
+    from headscarp.assemble import tables as recipe
     from headscarp.train.config import FitConfig
 
     page = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")

@@ -8,24 +8,27 @@ import hashlib
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from headscarp.assemble.grids import make_grid
 from headscarp.assemble.layers import Context, Layer, PointLabel, PolygonLabel
-from headscarp.assemble.plan import Plan, make_plan
+from headscarp.assemble.places import grown
+from headscarp.assemble.plan import Plan, make_plan, margin_px
 from headscarp.assemble.recipe import Recipe, read_recipe
 from headscarp.assemble.verdict import judge
 from headscarp.assemble.whole import make_whole_layers
 from headscarp.core.artefact import check_output, clear_os_errors, finish, partial_path
 from headscarp.core.band import Band
 from headscarp.core.blocks import Done, Journal, run_blocks
-from headscarp.core.errors import HeadscarpError, StackError
+from headscarp.core.errors import HeadscarpError, HeadscarpWarning, StackError
 from headscarp.core.grid import Grid, grid_from_json, grid_to_json
 from headscarp.core.provenance import made_by
 from headscarp.core.stack import CHUNK, VALID, complete_stack, create_stack, open_stack, stack_arrays
@@ -33,6 +36,8 @@ from headscarp.core.tile import Window, windows
 from headscarp.sources.vectors import Vector, burn, load_features
 
 BLOCK_PX = 4 * CHUNK
+FETCHED = "fetched"
+"""Folder beside a stack where the results of its sources stand."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +60,15 @@ def build(
     resume: bool = False,
     overwrite: bool = False,
     block_px: int = BLOCK_PX,
+    offline: bool = False,
 ) -> xr.Dataset:
     """Builds the stack of a recipe as a Zarr folder and returns it opened, lazily.
 
     workers: threads, by default one a core. scheduler: address of a dask scheduler whose workers do the blocks instead
     (they have to see the same files). resume: go on with an unfinished build of the same recipe and inputs; a finished
     one is returned as it is. block_px: side of a block, a multiple of CHUNK; it does not change the pixels.
+    offline: sources come from the cache only. The recipe's sources are fetched first, into the folder `fetched` beside
+    `out`, and what is there already is gone on with.
     The stack's attributes hold `recipe`, `made` (inputs with checksums, licence, citation) and `report` (missing
     shares, labels read and lost). Raises RecipeError, SourceError, GridError, StackError, OutputError, JournalError.
     """
@@ -70,6 +78,7 @@ def build(
     out = Path(out).absolute()
     if not (resume and out.exists()):
         check_output(out, overwrite=overwrite)
+    recipe = with_sources(recipe, out.with_name(FETCHED), offline=offline)
     plan = make_plan(recipe)
     made = made_by("build", settings=recipe.resolved(), inputs=plan.inputs, seed=recipe.seed)
     if resume and out.exists() and not overwrite:
@@ -101,6 +110,29 @@ def build(
     journal.unlink(missing_ok=True)
     shutil.rmtree(scratch, ignore_errors=True)
     return open_stack(out)
+
+
+def with_sources(recipe: Recipe, folder: Path, *, offline: bool = False) -> Recipe:
+    """The recipe with the results of its sources in `folder`: fetched now where they are not there yet.
+
+    The grid is fetched with a margin, so that terrain at its edge knows its neighbours. Raises what `fetch` raises;
+    warns of what could not be had.
+    """
+    if not recipe.sources:
+        return recipe
+    from headscarp.assemble.fetch import fetch  # heavy, and most recipes have no source
+
+    grid = make_grid(recipe)
+    grid = grown(grid, margin_px(recipe, grid))
+    found = fetch(grid, recipe.sources, folder, offline=offline, overwrite=True)
+    if found.missing:
+        warnings.warn(
+            f"{len(found.missing)} pieces of the sources could not be had and are missing from the stack, such as "
+            f"{found.missing[0].address} ({found.missing[0].why}); see {found.manifest}",
+            HeadscarpWarning,
+            stacklevel=2,
+        )
+    return replace(recipe, fetched=folder)
 
 
 @dataclass(frozen=True)

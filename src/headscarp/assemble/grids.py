@@ -10,7 +10,10 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 from rasterio.warp import transform_bounds
 
-from headscarp.assemble.recipe import RasterBand, Recipe
+from headscarp.assemble.places import box_of_file, place_grid
+from headscarp.assemble.recipe import Recipe
+from headscarp.assemble.tables import RasterBand
+from headscarp.assemble.wanted import source_name
 from headscarp.core.errors import GridError, RecipeError
 from headscarp.core.grid import Grid, cell_corner, check_grid
 from headscarp.sources.rasters import grid_crs, raster_grid
@@ -21,13 +24,17 @@ _SLACK = 1e-6
 def make_grid(recipe: Recipe) -> Grid:
     """The grid of a recipe: like another raster, or in a CRS at a resolution.
 
-    Given bounds fix the left and upper edge; the right and lower one move out to whole cells. Without bounds the grid
+    A box or place in degrees is covered by whole cells, in its UTM zone unless there is a crs. Given bounds fix the
+    left and upper edge; the right and lower one move out to whole cells. Without any of these the grid
     covers the first raster of the recipe, its edges on whole multiples of the resolution.
     Raises RecipeError, GridError, SourceError.
     """
     wanted = recipe.grid
     if wanted.like is not None:
         return raster_grid(recipe.file(wanted.like))
+    if wanted.bbox is not None or wanted.place is not None:
+        box = wanted.bbox or box_of_file(recipe.file(str(wanted.place)))
+        return place_grid(box, float(wanted.resolution_m or 0), crs=wanted.crs)
     try:
         crs = CRS.from_user_input(wanted.crs)
     except CRSError as error:
@@ -50,8 +57,8 @@ def _snapped(bounds: tuple[float, float, float, float], step: float) -> tuple[fl
 
 
 def _first_extent(recipe: Recipe, crs: CRS) -> tuple[float, float, float, float]:
-    first = next((band for band in recipe.bands if isinstance(band, RasterBand)), None)
-    if first is None:
+    first = next((band for band in recipe.bands if _is_file(band)), None)
+    if not isinstance(first, RasterBand):
         raise RecipeError("[grid] has no bounds and no band is a raster to take them from; add bounds or like")
     source = raster_grid(recipe.file(first.raster))
     (left, top), (right, bottom) = cell_corner(source, 0, 0), cell_corner(source, source.shape[1], source.shape[0])
@@ -59,3 +66,7 @@ def _first_extent(recipe: Recipe, crs: CRS) -> tuple[float, float, float, float]
     if not np.isfinite(bounds).all():
         raise GridError(f"{first.raster} lies outside the area where [grid] crs is defined; give another crs")
     return bounds
+
+
+def _is_file(band: object) -> bool:
+    return isinstance(band, RasterBand) and not source_name(band.raster)

@@ -17,7 +17,8 @@ from headscarp.core.tile import Window
 from headscarp.sources.classes import ClassTable, code_text, encode
 from headscarp.sources.distance import distance_window
 from headscarp.sources.points import LabelPoints, Points, burn_points, load_points
-from headscarp.sources.rasters import Raster, grid_crs, read_window
+from headscarp.sources.rasters import Raster, grid_crs
+from headscarp.sources.stacks import StackBand, read_pixels
 from headscarp.sources.vectors import Features, Vector, burn, file_stamp, load_features
 from headscarp.terrain import derive, relief, topographic_position
 
@@ -47,10 +48,10 @@ class Context:
     window: Window
     _kept: dict[Any, Any] = field(default_factory=dict)
 
-    def raster(self, raster: Raster, pad_px: int) -> NDArray[np.float64]:
+    def raster(self, raster: Raster | StackBand, pad_px: int) -> NDArray[np.float64]:
         """The raster in the window grown by its padding, read once."""
         if raster not in self._kept:
-            self._kept[raster] = read_window(raster, self.grid, self.window.grow(pad_px), pad_px=pad_px)
+            self._kept[raster] = read_pixels(raster, self.grid, self.window.grow(pad_px), pad_px=pad_px)
         values: NDArray[np.float64] = self._kept[raster]
         return values
 
@@ -71,7 +72,7 @@ class RasterLayer:
     """A raster, interpolated or, with a class table, coded. pad_px: what the terrain made from it needs around."""
 
     band: Band
-    raster: Raster
+    raster: Raster | StackBand
     table: ClassTable | None = None
     pad_px: int = 0
 
@@ -98,7 +99,7 @@ class TerrainLayer:
     """A derivation of an elevation raster that needs only a window's surroundings. together: see Context.derived."""
 
     band: Band
-    raster: Raster
+    raster: Raster | StackBand
     pad_px: int
     terrain: str
     method: str = "horn"
@@ -120,7 +121,7 @@ class WholeLayer:
     """A derivation of the whole elevation raster, made before the blocks and read from a file (.npy) in each."""
 
     band: Band
-    raster: Raster
+    raster: Raster | StackBand
     pad_px: int
     terrain: str
     method: str = "horn"

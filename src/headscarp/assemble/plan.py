@@ -6,11 +6,15 @@ pixels beyond the values of categories that have no class table.
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from headscarp.assemble.composite import METHODS, Looks, composite_layer
+from headscarp.assemble.fetched import describe_fetched
 from headscarp.assemble.grids import make_grid
+from headscarp.assemble.keys import nearest
+from headscarp.assemble.labels import check_shapes, label_layer
 from headscarp.assemble.layers import (
     DistanceLayer,
     Layer,
@@ -20,28 +24,29 @@ from headscarp.assemble.layers import (
     TerrainLayer,
     VectorLayer,
     WholeLayer,
-    label_points,
 )
-from headscarp.assemble.recipe import (
+from headscarp.assemble.recipe import Recipe
+from headscarp.assemble.tables import (
     NEIGHBOUR_TERRAIN,
     RADIUS_TERRAIN,
     WHOLE_TERRAIN,
+    CompositeBand,
     DistanceBand,
-    LabelRecipe,
     RasterBand,
-    Recipe,
     TerrainBand,
     VectorBand,
 )
+from headscarp.assemble.wanted import parse_dates, source_name
 from headscarp.core.band import MAX_CLASSES, Band
 from headscarp.core.errors import HeadscarpWarning, RecipeError, SourceError
 from headscarp.core.grid import Grid, check_metres
 from headscarp.core.provenance import describe_input
+from headscarp.core.stack import open_stack
 from headscarp.sources.classes import ClassTable, attribute_table, class_table, code_text, read_code_list, values_table
 from headscarp.sources.datasets import dataset_of
-from headscarp.sources.points import Points
 from headscarp.sources.rasters import Raster, grid_crs, prepare_raster, values_present
-from headscarp.sources.vectors import Vector, cells_of, check_overlap, check_polygons, load_features
+from headscarp.sources.stacks import StackBand, known_band, prepare_band
+from headscarp.sources.vectors import Vector, load_features
 from headscarp.terrain import halo_px
 
 UNITS = {
@@ -77,19 +82,21 @@ def make_plan(recipe: Recipe) -> Plan:
         check_metres(grid)
     counts: dict[str, Any] = {}
     layers = tuple(_layers(recipe, grid, counts))
-    labels = tuple(_label(recipe, name, wanted, grid, counts) for name, wanted in recipe.labels.items())
+    labels = tuple(label_layer(recipe, name, wanted, grid, counts) for name, wanted in recipe.labels.items())
     area = None
     if recipe.area is not None:
         area = Vector(str(recipe.file(recipe.area.polygons)), recipe.area.layer, recipe.area.where)
-        _polygons(area, grid, "area", counts)
+        check_shapes(area, grid, "area", counts)
     return Plan(grid, layers, labels, area, tuple(_inputs(recipe)), counts)
 
 
 def _layers(recipe: Recipe, grid: Grid, counts: dict[str, Any]) -> list[Layer]:
     pads = {b.name: _pad(recipe, b.name, grid) for b in recipe.bands if isinstance(b, RasterBand)}
-    rasters: dict[str, Raster] = {}
+    rasters: dict[str, Raster | StackBand] = {}
     for band in recipe.bands:
-        if isinstance(band, RasterBand):
+        if isinstance(band, RasterBand) and source_name(band.raster):
+            rasters[band.name] = prepare_band(recipe.file(band.raster), _band_of(band.raster), grid)[0]
+        elif isinstance(band, RasterBand):
             rasters[band.name] = prepare_raster(
                 recipe.file(band.raster),
                 grid,
@@ -108,12 +115,16 @@ def _layers(recipe: Recipe, grid: Grid, counts: dict[str, Any]) -> list[Layer]:
             layers.append(_terrain_layer(recipe, band, grid, rasters[band.from_], pads[band.from_]))
         elif isinstance(band, VectorBand):
             layers.append(_vector_layer(recipe, band, grid, counts))
+        elif isinstance(band, CompositeBand):
+            layers.append(_composite_layer(recipe, band))
         else:
             layers.append(_distance_layer(recipe, band, grid, counts))
     return layers
 
 
-def _raster_layer(recipe: Recipe, band: RasterBand, raster: Raster, pad_px: int) -> RasterLayer:
+def _raster_layer(recipe: Recipe, band: RasterBand, raster: Raster | StackBand, pad_px: int) -> RasterLayer:
+    if isinstance(raster, StackBand):
+        return _fetched_layer(band, raster, pad_px)
     if band.kind != "categorical":
         return RasterLayer(Band(band.name, _kind(band), band.units, band.raster), raster, None, pad_px)
     table = _given_table(recipe, band)
@@ -126,7 +137,40 @@ def _raster_layer(recipe: Recipe, band: RasterBand, raster: Raster, pad_px: int)
     return RasterLayer(Band(band.name, "categorical", band.units, band.raster, table.labels), raster, table, pad_px)
 
 
-def _terrain_layer(recipe: Recipe, band: TerrainBand, grid: Grid, raster: Raster, pad_px: int) -> Layer:
+def _fetched_layer(band: RasterBand, raster: StackBand, pad_px: int) -> RasterLayer:
+    """A band as it was fetched: its kind, units and classes are those of the source."""
+    there = known_band(open_stack(raster.path), raster.band, raster.path)
+    made = replace(there, name=band.name, source=f"{band.raster}: {there.source}")
+    table = None
+    if there.kind == "categorical":
+        labels = {str(code): label for code, label in enumerate(there.classes, start=1)}
+        table = class_table(labels, f"the classes of {band.raster}")
+        made = replace(made, classes=table.labels)
+    return RasterLayer(made, raster, table, pad_px)
+
+
+def _composite_layer(recipe: Recipe, band: CompositeBand) -> Layer:
+    nearest(band.method, METHODS, "method", f"[[band]] {band.name!r}")
+    looks = Looks(parse_dates(band.dates), band.orbit, band.clear, band.grow_px, band.speckle, band.window_px)
+    return composite_layer(
+        band.name,
+        str(recipe.file(band.composite)),
+        band.of,
+        band.method,
+        looks,
+        reference=parse_dates(band.reference),
+        options={} if band.percent is None else {"percent": band.percent},
+    )
+
+
+def _band_of(reference: str) -> str:
+    name, _, band = reference.partition("/")
+    if not band:
+        raise RecipeError(f"{reference!r} names no band; needed: {name}/BAND, e.g. {name}/elevation")
+    return band
+
+
+def _terrain_layer(recipe: Recipe, band: TerrainBand, grid: Grid, raster: Raster | StackBand, pad_px: int) -> Layer:
     kind: Any = "direction" if band.terrain == "aspect" else "continuous"
     method = band.method or "horn"
     how = f"{band.terrain} of {band.from_}"
@@ -151,7 +195,7 @@ def _terrain_layer(recipe: Recipe, band: TerrainBand, grid: Grid, raster: Raster
 
 def _vector_layer(recipe: Recipe, band: VectorBand, grid: Grid, counts: dict[str, Any]) -> VectorLayer:
     vector = Vector(str(recipe.file(band.vector)), band.layer, band.where, band.attribute)
-    _polygons(vector, grid, band.name, counts)
+    check_shapes(vector, grid, band.name, counts)
     values = [v for v in load_features(vector, grid).values if v is not None]
     table = _given_table(recipe, band) or values_table(values, f"[[band]] {band.name!r}")
     unknown = sorted({code_text(v) for v in values} - set(table.codes))
@@ -181,54 +225,16 @@ def _distance_layer(recipe: Recipe, band: DistanceBand, grid: Grid, counts: dict
     return DistanceLayer(Band(band.name, "continuous", "m", f"distance to {band.distance_to}"), vector, band.max_m)
 
 
-def _label(
-    recipe: Recipe, name: str, wanted: LabelRecipe, grid: Grid, counts: dict[str, Any]
-) -> PolygonLabel | PointLabel:
-    if wanted.points is not None:
-        points = Points(
-            str(recipe.file(wanted.points)), wanted.x, wanted.y, wanted.value, wanted.crs, wanted.layer, wanted.where
-        )
-        cells = label_points(points, grid)
-        counts[name] = {"total": cells.total, "outside": cells.outside, "shared": cells.shared}
-        _tell(cells.outside, cells.total, f"labelled points of {points.path} lie outside the grid")
-        _tell(cells.shared, cells.total, f"labelled points of {points.path} share their cell with another point")
-        return PointLabel(Band(name, "label", "1", wanted.points), points)
-    vector = Vector(str(recipe.file(str(wanted.polygons))), wanted.layer, wanted.where)
-    _polygons(vector, grid, name, counts)
-    features = load_features(vector, grid)
-    lost = int((cells_of(features, grid, all_touched=wanted.all_touched) == 0).sum()) - features.outside
-    counts[name] |= {"lost": lost, "all_touched": wanted.all_touched}
-    _tell(features.outside, features.total, f"labels of {vector.path} lie outside the grid")
-    hint = "all_touched = true under [label] keeps them, and makes all others a little larger"
-    _tell(lost, features.total, f"labels of {vector.path} are smaller than a pixel and cover no cell centre; {hint}")
-    return PolygonLabel(Band(name, "label", "1", str(wanted.polygons)), vector, wanted.all_touched)
-
-
-def _polygons(vector: Vector, grid: Grid, name: str, counts: dict[str, Any]) -> None:
-    """Checks a layer of polygons and counts what is in it."""
-    features = load_features(vector, grid)
-    check_polygons(features, vector)
-    check_overlap(features, vector, grid)
-    counts[name] = {
-        "total": features.total,
-        "empty": features.empty,
-        "repaired": features.repaired,
-        "outside": features.outside,
-    }
-    _tell(features.repaired, features.total, f"polygons of {vector.path} were invalid and have been mended")
-    _tell(features.empty, features.total, f"rows of {vector.path} have no shape and were left out")
-
-
-def _tell(count: int, total: int, what: str) -> None:
-    if count > 0:
-        warnings.warn(f"{count} of {total} {what}", HeadscarpWarning, stacklevel=2)
-
-
 def _given_table(recipe: Recipe, band: RasterBand | VectorBand) -> ClassTable | None:
     labels: Mapping[str, str] | None = band.classes
     if band.codes is not None:
         labels = read_code_list(recipe.file(band.codes))
     return None if labels is None else class_table(labels, f"the class table of [[band]] {band.name!r}")
+
+
+def margin_px(recipe: Recipe, grid: Grid) -> int:
+    """Cells around the grid that are fetched with it, so that terrain at its edge knows its neighbours."""
+    return max((_pad(recipe, band.name, grid) for band in recipe.bands if isinstance(band, RasterBand)), default=0)
 
 
 def _pad(recipe: Recipe, name: str, grid: Grid) -> int:
@@ -259,14 +265,11 @@ def _kind(band: RasterBand) -> Any:
 
 def _inputs(recipe: Recipe) -> list[dict[str, Any]]:
     """Each file that the recipe names, once: its checksum, and where it is registered its licence and citation."""
-    references: list[str | None] = [recipe.grid.like]
-    for band in recipe.bands:
-        references += [getattr(band, key, None) for key in ("raster", "vector", "distance_to", "codes")]
-    references += [recipe.area.polygons] if recipe.area else []
-    for label in recipe.labels.values():
-        references += [label.polygons, label.points]
     inputs = []
-    for reference in dict.fromkeys(r for r in references if r):
+    for reference in recipe.references():
+        if source_name(reference):
+            inputs.append(describe_fetched(recipe.file(reference)))
+            continue
         known = dataset_of(reference) if reference.startswith("dataset:") else None
         path: Path = recipe.file(reference)
         inputs.append(

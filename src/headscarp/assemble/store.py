@@ -16,6 +16,7 @@ import xarray as xr
 
 from headscarp.core.artefact import check_output, clear_os_errors, finish, partial_path
 from headscarp.core.blocks import Done, Journal, run_blocks
+from headscarp.core.errors import JournalError
 from headscarp.core.stack import (
     CHUNK,
     complete_stack,
@@ -102,7 +103,7 @@ def store_stack(
     partial, journal_path = partial_path(out), out.with_name(f".{out.name}.journal")
     bands = stack_bands(stack)
     job = {**job, "bands": [band.to_json() for band in bands], "frames": _frame_names(stack)}
-    journal = Journal(journal_path, job, resume=journal_path.exists() and (partial / "zarr.json").exists())
+    journal = _journal(journal_path, job, partial, overwrite=overwrite)
     if not journal.done:
         attrs = {k: v for k, v in stack.attrs.items() if k not in _OWN_ATTRS}
         create_stack(partial, stack_grid(stack), bands, **frames_of(stack), attrs=attrs)
@@ -141,6 +142,16 @@ class _StoreBlock:
     def _names(self, block: FrameBlock) -> tuple[str, ...]:
         framed = block.frame is not None
         return tuple(b.name for b in stack_bands(self.stack) if ("time" in self.stack[b.name].dims) == framed)
+
+
+def _journal(path: Path, job: Mapping[str, Any], partial: Path, *, overwrite: bool) -> Journal:
+    """The journal of this store, gone on with where it is of the same job."""
+    try:
+        return Journal(path, dict(job), resume=path.exists() and (partial / "zarr.json").exists())
+    except JournalError:
+        if not overwrite:
+            raise
+        return Journal(path, dict(job))
 
 
 def _blocks(stack: xr.Dataset) -> Iterator[FrameBlock]:

@@ -14,7 +14,8 @@ from headscarp.core.artefact import clear_os_errors
 from headscarp.core.errors import GridError
 from headscarp.core.grid import Grid, cell_size_m
 from headscarp.core.tile import Window, windows
-from headscarp.sources.rasters import Raster, read_window
+from headscarp.sources.rasters import Raster
+from headscarp.sources.stacks import StackBand, read_pixels
 from headscarp.terrain import flow_accumulation, slope, wetness_index
 
 LARGEST = 100_000_000
@@ -59,10 +60,10 @@ def _flow(layer: WholeLayer, grid: Grid) -> NDArray[np.float32]:
     return wetness_index(area, slope(dem, cell, method=layer.method), cell)
 
 
-def _whole_raster(raster: Raster, grid: Grid, pad_px: int) -> NDArray[np.float32]:
+def _whole_raster(raster: Raster | StackBand, grid: Grid, pad_px: int) -> NDArray[np.float32]:
     dem = np.empty(tuple(grid.shape), np.float32)
     for window in windows((grid.shape[0], grid.shape[1]), _READ_PX):
         part: Window = window.clip((grid.shape[0], grid.shape[1]))
-        dem[part.slices] = read_window(raster, grid, part, pad_px=pad_px)
+        dem[part.slices] = read_pixels(raster, grid, part, pad_px=pad_px)
     dem[~np.isfinite(dem)] = np.nan
     return dem

@@ -17,6 +17,7 @@ from headscarp.core.errors import SourceError
 from headscarp.core.grid import Grid, cell_corner
 from headscarp.core.stack import open_stack, stack_bands, stack_grid
 from headscarp.core.tile import Window
+from headscarp.sources.rasters import Raster, read_window
 from headscarp.sources.vectors import file_stamp
 
 _ALIGNED = 1e-3
@@ -54,6 +55,13 @@ def known_band(stack: xr.Dataset, name: str, path: str | Path) -> Band:
     if name not in bands:
         raise SourceError(f"{path} has no band {name!r}; it has: {', '.join(bands)}")
     return bands[name]
+
+
+def read_pixels(source: Raster | StackBand, grid: Grid, window: Window, *, pad_px: int = 0) -> NDArray[np.float64]:
+    """The pixels of a raster file or of a band on disk, whichever it is: see `read_window` and `read_stack_window`."""
+    if isinstance(source, StackBand):
+        return read_stack_window(source, grid, window)
+    return read_window(source, grid, window, pad_px=pad_px)
 
 
 def read_stack_window(source: StackBand, grid: Grid, window: Window) -> NDArray[np.float64]:
