@@ -1,5 +1,7 @@
 """Laws of clear looks: classes by name, growth is a disc, blocks with context are the whole, unknown is refused."""
 
+from importlib import import_module
+
 import numpy as np
 import pytest
 
@@ -24,6 +26,15 @@ def test_classes_are_told_apart_by_their_names():
     np.testing.assert_array_equal(clear_looks(turned, shuffled), expected)
     with_snow = clear_looks(codes, LANDSAT, clear=("clear", "Water", "SNOW"))
     np.testing.assert_array_equal(with_snow, np.isin(codes, (CLEAR, WATER, SNOW)))
+
+
+@pytest.mark.parametrize("sensor", ["landsat", "sentinel2"])
+def test_every_class_of_the_sources_is_known(sensor):
+    classes = import_module(f"headscarp.sources.{sensor}").QUALITY
+    codes = np.arange(len(classes) + 1, dtype=np.uint8)[None]
+    seen = clear_looks(codes, Band("quality", "categorical", classes=classes))
+    assert 0 < seen.sum() < len(classes)
+    assert not any(seen[0, 1 + i] for i, name in enumerate(classes) if "cloud" in name or "cirrus" in name)
 
 
 @pytest.mark.parametrize("grow_px", [0, 1, 2, 5])

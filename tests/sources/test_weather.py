@@ -13,7 +13,7 @@ from pyproj import Transformer
 from weather_service import CELL, COAST, FILES, LATITUDE, LONGITUDE, WEST, days, rain_mm, serve, write_day, write_store
 
 from headscarp.core.errors import RecipeError, SourceError
-from headscarp.core.stack import check_stack
+from headscarp.core.stack import check_stack, write_stack
 from headscarp.core.tile import Window
 from headscarp.sources.coarse import CoarsePlanes, planes_on_grid
 from headscarp.sources.request import Request, check_request
@@ -89,7 +89,7 @@ def test_the_sea_is_missing(client, chirps):
     assert table["found"].all()
 
 
-def test_sums_are_those_of_the_days_before_on_every_cell(client, chirps):
+def test_sums_are_those_of_the_days_before_on_every_cell(client, chirps, tmp_path):
     stack = read_weather(ask(client, chirps, days_before=[1, 3, 7]))
     check_stack(stack)
     assert list(stack.data_vars) == ["rain_1d_mm", "rain_3d_mm", "rain_7d_mm"]
@@ -103,7 +103,9 @@ def test_sums_are_those_of_the_days_before_on_every_cell(client, chirps):
             np.testing.assert_allclose(made[f"rain_{length}d_mm"][frame], expected, rtol=2e-6)
     assert made["rain_7d_mm"].attrs["days"] == "the 7 days before, the day itself left out"
     assert made["rain_7d_mm"].attrs["days_found"] == [7, 7, 7]
-    assert "chirps, sum over the 7 days before, the day itself left out" in made["rain_7d_mm"].attrs["source"]
+    kept = write_stack(made, tmp_path / "rain.zarr")
+    np.testing.assert_array_equal(kept["rain_3d_mm"], made["rain_3d_mm"])
+    assert "chirps, sum over the 7 days before, the day itself left out" in kept["rain_7d_mm"].attrs["source"]
 
 
 def test_with_the_day_itself_everything_is_a_day_later(client, chirps):
@@ -258,6 +260,7 @@ def test_what_cannot_be_answered_is_refused_with_advice(client, chirps, server):
         ({"days_before": []}, "whole numbers of days"),
         ({"on": ["yesterday"]}, "on is a list of days such as 2020-01-31"),
         ({"every_days": 0}, "every_days is 0"),
+        ({"include_day": "no"}, "include_day is 'no'; true or false is needed"),
         ({"files": "rain.tif"}, "one file for several days"),
         ({"files": "{day}.tif"}, "cannot be filled in"),
     ):

@@ -69,6 +69,10 @@ class WeatherOptions:
                 f"numbers ({error})"
             ) from error
         made = WeatherOptions(**given)
+        for field in fields(made):
+            if isinstance(field.default, str | bool) and type(getattr(made, field.name)) is not type(field.default):
+                needed = "true or false" if isinstance(field.default, bool) else "text"
+                raise RecipeError(f"{field.name} is {getattr(made, field.name)!r}; {needed} is needed")
         lengths = made.days_before
         if not lengths or any(type(n) is not int or not 1 <= n <= _LONGEST_DAYS for n in lengths):
             raise RecipeError(
