@@ -2,7 +2,7 @@
 
 Small CSV files with the columns code and label stand beside this one. Codes are the last part of a code's address
 (`sources.formats.code_of`); labels are the codes in words.
-- lithology: LithologyValue of Commission Regulation (EU) 1253/2013 and the Technical Guidelines D2.8.II.4 3.0, as public
+- lithology: LithologyValue of Regulation (EU) 1253/2013 and the Technical Guidelines D2.8.II.4 3.0, as public
   copies of the register of May 2025 have it; misspelt codes that it still holds are here under the label of the right
   one. http://inspire.ec.europa.eu/codelist/LithologyValue
 - age: GeochronologicEraValue of the same date: the chart of 2010, numbered divisions of the Precambrian, and the
