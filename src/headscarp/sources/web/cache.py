@@ -10,6 +10,7 @@ import json
 import os
 import re
 import threading
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -21,6 +22,7 @@ from headscarp.core.artefact import clear_os_errors
 from headscarp.core.provenance import file_sha256
 
 CACHE = "HEADSCARP_CACHE"
+_STALE_S = 7 * 86400.0
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class Cache:
         self.folder = Path(folder).expanduser().absolute() if folder else default_folder()
         self._sound: set[tuple[Path, int, int]] = set()
         self._lock = threading.Lock()
+        self._sweep()
 
     def find(self, key: str) -> tuple[Entry, Path] | None:
         """What was kept for a key, its body sound; None where there is nothing, or nothing whole."""
@@ -165,6 +168,13 @@ class Cache:
             kept = self.remote(key)
             if kept and kept[0] == version:
                 (folder / "current.json").unlink(missing_ok=True)
+
+    def _sweep(self) -> None:
+        """Removes what killed processes left unfinished, once nobody can be writing it any more."""
+        with suppress(OSError):
+            for path in (self.folder / "partial").iterdir():
+                if time.time() - path.stat().st_mtime > _STALE_S:
+                    path.unlink()
 
     def _index(self, key: str) -> Path:
         return self.folder / "index" / key[:2] / f"{key}.json"

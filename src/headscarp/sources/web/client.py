@@ -20,7 +20,8 @@ from headscarp.sources.web.address import check_host, key_of, shown, unsigned, w
 from headscarp.sources.web.body import Again, error_said, is_page, page_title, read_body
 from headscarp.sources.web.cache import Cache, Entry, suffix_of
 from headscarp.sources.web.ledger import Fetched, Ledger, Missing
-from headscarp.sources.web.remote import Ranges, RemoteFile
+from headscarp.sources.web.ranges import Ranges
+from headscarp.sources.web.remote import RemoteFile
 from headscarp.sources.web.wire import AnswerError, Signer, Wire
 
 __all__ = ["AnswerError", "Client", "Fetched", "Missing", "RemoteFile", "Signer"]

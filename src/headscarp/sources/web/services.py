@@ -74,7 +74,7 @@ SERVICES: dict[str, Service] = {
             name="3dep",
             address="https://elevation.nationalmap.gov/arcgis/rest/services/3DEPElevation/ImageServer",
             licence="public domain (U.S. Geological Survey)",
-            citation="U.S. Geological Survey, The National Map, 3D Elevation Program (3DEP) bare earth elevation service",
+            citation="U.S. Geological Survey, The National Map, 3D Elevation Program (3DEP) elevation service",
             about="elevation of the United States, 1 m where lidar was flown, else 1/3 arc-second",
         ),
         Service(
