@@ -116,6 +116,15 @@ def test_links_may_be_relative_and_never_lead_in_circles():
         ogc_features(pages_of(page([1], "?offset=1"), page([2], "?offset=1"), page([3])))
 
 
+def test_links_to_the_inner_name_of_a_service_are_followed_at_its_address():
+    inner = "http://inside:5000/api/collections/slides/items?offset=1&limit=1"
+    request, asked = pages_of(page([1], inner), page([2])), []
+    given = request.client.get_json
+    request.client.get_json = lambda url, **more: asked.append(url) or given(url, **more)
+    assert ogc_features(request)["id"].tolist() == [1, 2]
+    assert asked[-1] == "http://127.0.0.1:1/collections/slides/items?offset=1&limit=1"
+
+
 def test_features_that_do_not_come_are_noticed():
     with pytest.raises(SourceError, match="counts 5 features here but gave 3"):
         ogc_features(pages_of(page([1, 2], "?offset=2", numberMatched=5), page([3])))

@@ -7,7 +7,7 @@ service itself has counted.
 
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import geopandas as gpd
 
@@ -62,7 +62,7 @@ def _pages(request: Request, items: str, params: dict[str, str], matched: list[i
         following = _next(answer)
         if following is None or not answer.get("features"):
             return
-        where = urljoin(where, following)
+        where = _at_home(urljoin(where, following), items)
         if where in seen:
             raise SourceError(f"{items} leads from page to page in a circle ({where}); the service is broken")
         seen.add(where)
@@ -75,6 +75,14 @@ def _items(request: Request, address: str, params: dict[str, str]) -> Any:
         said = answer.get("description", answer) if isinstance(answer, dict) else type(answer).__name__
         raise SourceError(f"{address} gave no features but: {str(said)[:200]}; check collection, where and attributes")
     return answer
+
+
+def _at_home(link: str, items: str) -> str:
+    """The link, at the address that was asked: services behind a proxy call themselves by inner names."""
+    split = urlsplit(link)
+    if split.path.rstrip("/").endswith("/collections/" + urlsplit(items).path.rsplit("/collections/", 1)[-1]):
+        return f"{items}?{split.query}"
+    return link
 
 
 def _next(answer: Mapping[str, Any]) -> str | None:
