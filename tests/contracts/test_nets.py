@@ -21,7 +21,8 @@ BANDS = (
     Band("cover", "categorical", classes=("forest", "bare")),
 )
 STATISTICS = Statistics({"elevation": 500.0, "slope": 20.0}, {"elevation": 80.0, "slope": 10.0}, prevalence=0.2)
-ARGUMENTS = {name: {"aligned": ["slope", "aspect:north", "rock=marl", "cover=no value"]} for name in ("sann", "sacnn")}
+ALIGNED = {"aligned": ["slope", "aspect:north", "rock=marl", "cover=no value"]}
+ARGUMENTS: dict[str, dict] = {"sann": ALIGNED, "sacnn": ALIGNED, "unet": {"base": 8}}
 NO_WEIGHTS = {"random"}
 CANNOT_LEARN = {"prevalence": "it is the constant", "random": "it is a straw man"}
 ALL = pytest.mark.parametrize("name", list(NETS))
@@ -123,7 +124,7 @@ def test_garbage_at_invalid_pixels_changes_nothing_where_a_pixel_is_seen_alone(n
     assert torch.equal(clean[0, :, valid], dirty[0, :, valid])
 
 
-@pytest.mark.parametrize("name", list(ARGUMENTS))
+@pytest.mark.parametrize("name", ["sann", "sacnn"])
 def test_invalid_ground_never_wins_uphill(name):
     net, (x, valid, y) = new_net(name), world((48, 48))
     rubbish = x.copy()

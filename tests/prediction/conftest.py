@@ -51,7 +51,8 @@ def bundle_of() -> Callable[..., Bundle]:
     def make(name: str, stack: xr.Dataset, **calibration: object) -> Bundle:
         bands = feature_bands(stack)
         statistics = Statistics({"elevation": 0.0, "slope": 20.0}, {"elevation": 100.0, "slope": 10.0}, 0.2)
-        arguments = {"aligned": ("slope", "lithology=marl")} if name in ("sann", "sacnn") else {}
+        aligned = {"aligned": ("slope", "lithology=marl")}
+        arguments = {"sann": aligned, "sacnn": aligned, "unet": {"base": 4}}.get(name, {})
         torch.manual_seed(3)
         net = make_net(name, bands, resolution_m=10.0, statistics=statistics, arguments=arguments)
         with torch.no_grad(), warnings.catch_warnings():

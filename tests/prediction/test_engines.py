@@ -13,7 +13,7 @@ from headscarp.nets.batch import Batch
 from headscarp.nets.net import Net, Statistics
 from headscarp.prediction.engines import ENGINES, largest_change, make_engine, middle, single_threaded_torch
 
-PIXEL_NETS = ("llr", "nn", "sann", "cnn", "sacnn")
+PIXEL_NETS = ("llr", "nn", "sann", "cnn", "sacnn", "unet")
 
 
 @pytest.fixture

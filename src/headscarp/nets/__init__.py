@@ -19,6 +19,7 @@ from headscarp.nets.logistic import LLR
 from headscarp.nets.mlp import NN, SANN
 from headscarp.nets.net import Net, Statistics
 from headscarp.nets.sacnn import SACNN
+from headscarp.nets.scarp_unet import UNet
 from headscarp.nets.unet import CNN
 
 NETS: dict[str, type[Net]] = {
@@ -30,6 +31,7 @@ NETS: dict[str, type[Net]] = {
     "sann": SANN,
     "cnn": CNN,
     "sacnn": SACNN,
+    "unet": UNet,
 }
 
 __all__ = ["NETS", "make_net", "net_from_bundle", "weights_of"]

@@ -28,16 +28,23 @@ class CodedConv2d(nn.Module):
     weight: (out, F, k, k), features in the order of `Encode`, then those of `Align`. bias: (out,).
     """
 
-    def __init__(self, layout: Layout, out: int, kernel: int) -> None:
-        """Weights start normal with variance 2 / (fan_in), He et al. (2015), where fan_in counts the features that are
-        at work in a pixel: one for all classes of a band, not one for each."""
+    bias: torch.Tensor
+
+    def __init__(self, layout: Layout, out: int, kernel: int, *, bias: bool = True) -> None:
+        """bias: False keeps it at 0, for a normalisation that comes next and takes it out again.
+
+        Weights start normal with variance 2 / (fan_in), He et al. (2015), where fan_in counts the features that are at
+        work in a pixel: one for all classes of a band, not one for each."""
         super().__init__()
         self.layout = layout
         active = len(layout.numbers) + len(layout.planes)
         active += layout.ranges * (len(layout.aligned_numbers) + len(layout.aligned_planes))
         features = layout.features + layout.ranges * layout.aligned
         self.weight = nn.Parameter(torch.empty(out, features, kernel, kernel))
-        self.bias = nn.Parameter(torch.zeros(out))
+        if bias:
+            self.bias = nn.Parameter(torch.zeros(out))
+        else:
+            self.register_buffer("bias", torch.zeros(out), persistent=False)
         nn.init.normal_(self.weight, std=math.sqrt(2 / (active * kernel**2)))
         self._tables: tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]] | None = None
 

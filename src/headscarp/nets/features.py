@@ -69,9 +69,9 @@ class FeatureNet(PixelNet, ABC):
             out = self.first.coded(self._read_tiles(batch))
         return out
 
-    def make_first(self, out: int, kernel: int) -> CodedConv2d:
+    def make_first(self, out: int, kernel: int, *, bias: bool = True) -> CodedConv2d:
         """The first layer over the features of this net; call it when the alignment stands."""
-        return CodedConv2d(Layout(self.encode, self.alignment), out, kernel)
+        return CodedConv2d(Layout(self.encode, self.alignment), out, kernel, bias=bias)
 
     def _read_tiles(self, batch: Batch) -> list[tuple[np.ndarray, ...]]:
         def one(i: int) -> tuple[np.ndarray, ...]:

@@ -27,13 +27,20 @@ class Output:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Hyper-parameters that a net is trained with unless the user says otherwise. epochs 0: nothing to learn."""
+    """Hyper-parameters that a net is trained with unless the user says otherwise. epochs 0: nothing to learn.
+
+    tile_px, context_px: side of a training tile, and the context read around it; tile_px None: by the size of the
+    raster. stop_after: epochs without improvement after which training ends; None: 3 * patience.
+    """
 
     optimiser: Literal["adam", "sgd"] = "adam"
     learning_rate: float = 1e-3
     epochs: int = 10
     batch_size: int = 8
     weight_decay: float = 0.0
+    tile_px: int | None = None
+    context_px: int = 64
+    stop_after: int | None = None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """A U-Net for landslide probability: the trunk, its receptive field, and the CNN on features of the pixels."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -15,6 +15,9 @@ from headscarp.nets.net import Schedule, Statistics
 DOWN = (16, 32, 64, 128, 128)
 UP = (64, 32, 16, 16)
 ALIGN = 2 ** (len(DOWN) - 1)
+
+Norm = Callable[[int], list[nn.Module]]
+"""What stands between a convolution to so many channels and its ReLU."""
 
 
 class CNN(FeatureNet):
@@ -42,25 +45,35 @@ class UNetTrunk(nn.Module):
     and four up by bilinear interpolation, long skips by concatenation, and a 1x1 convolution to the logit.
 
     Bilinear interpolation has no checkerboards, and by half-pixel centres it is the same wherever a tile begins, as
-    long as that is at a multiple of 16. There is no normalisation over pixels, so the net stays local.
+    long as that is at a multiple of 16. Without `norm` there is no normalisation over pixels; with one whose statistics
+    stand still when maps are made, such as `batch_norm`, the net is as local.
     """
 
-    def __init__(self, prevalence: float, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        prevalence: float,
+        dropout: float = 0.0,
+        *,
+        down: Sequence[int] = DOWN,
+        up: Sequence[int] = UP,
+        norm: Norm = lambda channels: [],
+    ) -> None:
         """dropout: share of channels left out behind each stage while training; helps where training ground is small.
-        Raises RecipeError unless it is in [0, 1)."""
+        down, up: channels of the five and four stages. Raises RecipeError unless dropout is in [0, 1)."""
         super().__init__()
         if not 0 <= dropout < 1:
             raise RecipeError(f"dropout is {dropout}; it has to be at least 0 and below 1")
-        self.entry = nn.Sequential(nn.ReLU(), _conv(DOWN[0], DOWN[0]), nn.ReLU())
-        self.down = nn.ModuleList(nn.Sequential(nn.MaxPool2d(2), _stage(a, b)) for a, b in pairwise(DOWN))
-        coarser, skips = (DOWN[-1], *UP[:-1]), DOWN[-2::-1]
-        self.up = nn.ModuleList(_stage(a + s, b) for a, s, b in zip(coarser, skips, UP, strict=True))
+        entry = (*norm(down[0]), nn.ReLU(), *_normed(down[0], down[0], norm), nn.ReLU())
+        self.entry = nn.Sequential(*entry)
+        self.down = nn.ModuleList(nn.Sequential(nn.MaxPool2d(2), _stage(a, b, norm)) for a, b in pairwise(down))
+        coarser, skips = (down[-1], *up[:-1]), down[-2::-1]
+        self.up = nn.ModuleList(_stage(a + s, b, norm) for a, s, b in zip(coarser, skips, up, strict=True))
         self.drop = nn.Dropout2d(dropout)
         self.upsample = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
-        self.last = last_layer(UP[-1], prevalence)
+        self.last = last_layer(up[-1], prevalence)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """x: (B, 16, H, W), H and W multiples of 16. Returns (B, 1, H, W) logits."""
+        """x: (B, down[0], H, W), H and W multiples of 16. Returns (B, 1, H, W) logits."""
         kept = [self.entry(x)]
         for stage in self.down:
             kept.append(self.drop(stage(kept[-1])))
@@ -93,9 +106,19 @@ def unet_reach() -> int:
     return furthest
 
 
-def _stage(channels: int, out: int) -> nn.Sequential:
-    return nn.Sequential(_conv(channels, out), nn.ReLU(inplace=True), _conv(out, out), nn.ReLU(inplace=True))
+def batch_norm(channels: int) -> list[nn.Module]:
+    """Batch normalisation: over the batch while training, by its running mean and variance when maps are made."""
+    layer = nn.BatchNorm2d(channels)
+    layer.num_batches_tracked = torch.zeros(1, dtype=torch.int64)  # of one dimension, as everything that is saved
+    return [layer]
 
 
-def _conv(channels: int, out: int) -> nn.Conv2d:
-    return he_(nn.Conv2d(channels, out, 3, padding=1))
+def _stage(channels: int, out: int, norm: Norm) -> nn.Sequential:
+    first, second = _normed(channels, out, norm), _normed(out, out, norm)
+    return nn.Sequential(*first, nn.ReLU(inplace=True), *second, nn.ReLU(inplace=True))
+
+
+def _normed(channels: int, out: int, norm: Norm) -> tuple[nn.Module, ...]:
+    """A convolution and its normalisation, which takes over the bias."""
+    after = norm(out)
+    return he_(nn.Conv2d(channels, out, 3, padding=1, bias=not after)), *after

@@ -22,14 +22,15 @@ _SILENT = ("workers",)  # decides how fast a result comes, never which
 class FitConfig:
     """Settings of one training.
 
-    epochs, batch_size, learning_rate, optimiser, weight_decay: None takes the net's Schedule. batch_size counts tiles
+    epochs, batch_size, learning_rate, optimiser, weight_decay, tile_px, context_px, stop_after: None takes the net's
+        Schedule. batch_size counts tiles
         of one step over all devices together. weight_decay is the L2 penalty of torch.optim.
     momentum: of SGD; the paper says only "SGD", so 0. clip_norm: gradients longer than this are scaled back to it,
         which keeps the paper's large learning rates stable; None leaves them.
     patience: epochs without a lower validation NLL after which the learning rate is halved. stop_after: ... after which
-        training ends; None: 3 * patience.
-    tile_px: side of a training tile, context not counted; None: the largest of 512, 256, 128 that gives 64 training
-        tiles, else 128. context_px: context on each side; nets that reach less far read less.
+        training ends; 3 * patience where the Schedule has none.
+    tile_px: side of a training tile, context not counted; where the Schedule has none, the largest of 512, 256, 128
+        that gives 64 training tiles, else 128. context_px: context on each side; nets that reach less far read less.
     sampling: a name of headscarp.tiles.sampling.STRATEGIES. augment: flips and quarter turns of training tiles.
     precision: "32-true" or "bf16-mixed". accelerator, devices: as in Lightning Fabric. workers: reading threads.
     calibration: "temperature", "platt", "isotonic" or "none", fitted on validation pixels.
@@ -46,7 +47,7 @@ class FitConfig:
     patience: int = 2
     stop_after: int | None = None
     tile_px: int | None = None
-    context_px: int = 64
+    context_px: int | None = None
     sampling: str = "repeat_positive"
     augment: bool = True
     seed: int = 0
@@ -79,9 +80,9 @@ class FitConfig:
         return FitConfig(**settings)
 
     def resolved(self, schedule: Schedule) -> "FitConfig":
-        """The same settings with every None that the net's Schedule decides filled in, and `stop_after`."""
+        """The same settings with every None that the net's Schedule decides filled in."""
         taken = {f.name: getattr(schedule, f.name) for f in fields(schedule) if getattr(self, f.name) is None}
-        if self.stop_after is None:
+        if self.stop_after is None and schedule.stop_after is None:
             taken["stop_after"] = 3 * self.patience
         return replace(self, **taken)
 

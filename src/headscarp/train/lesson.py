@@ -54,7 +54,8 @@ class Lesson:
 
 def make_lesson(ground: Ground, net: Net, config: FitConfig) -> Lesson:
     """The tiles that a net learns from and is judged by. Raises SplitError where a part has no landslide."""
-    halo = _context(net, config)
+    config = config.resolved(net.schedule)
+    halo = _context(net, int(config.context_px or 0))
     size = config.tile_px or _tile_size(ground.split, net, halo)
     size = -(-size // net.align) * net.align
     tiles = [train_tiles(ground.split, part, size=size, halo=halo) for part in PARTS[:2]]
@@ -74,9 +75,9 @@ def drawn_tiles(lesson: Lesson, settings: Settings, epoch: int) -> list[Tile]:
     return epoch_tiles(lesson.training, lesson.positives, strategy=settings.sampling, seed=settings.seed, epoch=epoch)
 
 
-def _context(net: Net, config: FitConfig) -> int:
+def _context(net: Net, most_px: int) -> int:
     """Context pixels on each side of a training tile: the net's reach, but no more than the settings say."""
-    return min(halo_of(net), -(-config.context_px // net.align) * net.align)
+    return min(halo_of(net), -(-most_px // net.align) * net.align)
 
 
 def _tile_size(split: Split, net: Net, halo: int) -> int:
