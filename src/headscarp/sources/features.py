@@ -23,6 +23,7 @@ from headscarp.core.tile import Window
 _SQUARE = 512
 _WIDE = 64
 _BATCH = 2000
+_INDEXED = 50_000
 
 
 class Values(Sequence[Any]):
@@ -159,19 +160,32 @@ def _index(
 ) -> tuple[tuple[int, int], NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]:
     """How many squares the grid has, where each one's shapes start, those shapes, and the shapes over many squares."""
     rows, cols = max(1, -(-shape[0] // _SQUARE)), max(1, -(-shape[1] // _SQUARE))
+    shapes, squares, wide = ([np.empty(0, np.int32)] for _ in range(3))
+    for first in range(0, len(bounds), _INDEXED):
+        found = _squares_touched(bounds[first : first + _INDEXED], rows, cols)
+        shapes.append(found[0] + np.int32(first))
+        squares.append(found[1])
+        wide.append(found[2] + np.int32(first))
+    square = _join([], squares)
+    starts = np.zeros(rows * cols + 1, np.int64)
+    np.cumsum(np.bincount(square, minlength=rows * cols), out=starts[1:])
+    return (rows, cols), starts, _join([], shapes)[np.argsort(square, kind="stable")], _join([], wide)
+
+
+def _squares_touched(
+    bounds: NDArray[np.float32], rows: int, cols: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
+    """Shape and square of every pair of a shape and a square that its box touches; the shapes over too many squares."""
     top, bottom = _squares_of(-bounds[:, 3], rows), _squares_of(-bounds[:, 1], rows)
     left, right = _squares_of(bounds[:, 0], cols), _squares_of(bounds[:, 2], cols)
     across = right - left + 1
     covered = (bottom - top + 1) * across
     wide = covered > _WIDE
     shapes, covered = np.flatnonzero(~wide).astype(np.int32), covered[~wide]
-    # (one entry a shape and square): the shape, and which of its squares this is
     shape_of = np.repeat(shapes, covered)
     nth = np.arange(len(shape_of), dtype=np.int32) - np.repeat((np.cumsum(covered) - covered).astype(np.int32), covered)
     square = (top[shape_of] + nth // across[shape_of]) * cols + left[shape_of] + nth % across[shape_of]
-    starts = np.zeros(rows * cols + 1, np.int64)
-    np.cumsum(np.bincount(square, minlength=rows * cols), out=starts[1:])
-    return (rows, cols), starts, shape_of[np.argsort(square, kind="stable")], np.flatnonzero(wide).astype(np.int32)
+    return shape_of, square.astype(np.int32), np.flatnonzero(wide).astype(np.int32)
 
 
 def _squares_of(position: NDArray[Any], count: int) -> NDArray[np.int32]:
