@@ -1,6 +1,7 @@
 """Feature services of ArcGIS: each feature once, all of them, as they are."""
 
 import warnings
+from contextlib import suppress
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 
@@ -22,6 +23,8 @@ from headscarp.sources.web.client import Client
 from headscarp.sources.web.services import Service
 from services.arcgis import ArcGISServer
 from services.arcgis_json import esri_shape as as_esri
+from services.faultkinds import FAULTS
+from services.faults import FaultProxy, Rule
 
 GRID = GeoBox((400, 500), Affine(10, 0, 570_000, 0, -10, 4_206_000), "EPSG:32610")
 
@@ -55,20 +58,21 @@ def server(request, tmp_path):
 
 
 def test_each_feature_comes_once(server, tmp_path):
-    table = slides(2500)
+    count = 2500 if server.pages else 450
+    table = slides(count)
     table.to_file(server.folder / "slides.gpkg", layer="landslides")
     found = arcgis_features(request_to(server, tmp_path))
-    assert len(found) == 2500
+    assert len(found) == count
     assert found["OBJECTID"].is_unique
-    assert set(found["name"]) == set(table["name"][:2500])
+    assert set(found["name"]) == set(table["name"][:count])
     assert found.attrs["duplicates"] == 0
     asked = [p for path, p in server.log if path.endswith("query") and p.get("f") == "geojson"]
-    assert len(asked) == (3 if server.pages else 25)
-    expected = table[:2500].to_crs("OGC:CRS84").set_index("name").geometry
+    assert len(asked) == (3 if server.pages else 5)
+    expected = table[:count].to_crs("OGC:CRS84").set_index("name").geometry
     same = found.set_index("name").geometry.loc[expected.index]
     np.testing.assert_allclose(shapely.get_coordinates(same.array), shapely.get_coordinates(expected.array), atol=1e-9)
     whens = found.set_index("name")["seen"].loc[expected.index]
-    np.testing.assert_array_equal(whens.to_numpy("datetime64[s]"), table["seen"][:2500].to_numpy("datetime64[s]"))
+    np.testing.assert_array_equal(whens.to_numpy("datetime64[s]"), table["seen"][:count].to_numpy("datetime64[s]"))
 
 
 def test_what_comes_burns_like_the_file(server, tmp_path):
@@ -198,3 +202,17 @@ def test_esri_json_is_read_where_there_is_no_geojson(tmp_path):
     assert found["name"].tolist() == expected["name"].tolist()
     assert (shapely.area(found.geometry.array) > 0).all()
     np.testing.assert_allclose(shapely.area(found.geometry.array), shapely.area(expected.geometry.array), rtol=1e-9)
+
+
+@pytest.mark.parametrize("fault", sorted(FAULTS))
+def test_whatever_goes_wrong_no_feature_is_lost_in_silence(tmp_path, fault):
+    (tmp_path / "held").mkdir()
+    slides(60).to_file(tmp_path / "held" / "slides.gpkg", layer="landslides")
+    rule = Rule(fault, path="resultOffset=40", times=1, seconds=0.0)
+    with ArcGISServer(tmp_path / "held", max_records=20) as server, FaultProxy(server.address, [rule]) as proxy:
+        client = Client([proxy.host], cache=tmp_path / "cache", tries=3, timeout_s=0.5, backoff_s=0.001)
+        service = Service("slides", f"{proxy.address}{urlsplit(server.address).path}/slides/FeatureServer")
+        found = None
+        with suppress(SourceError):
+            found = arcgis_features(Request(GRID, client, service))
+        assert found is None or sorted(found["OBJECTID"]) == list(range(1, 61))

@@ -25,6 +25,8 @@ from headscarp.sources.web.client import Client
 from headscarp.sources.web.services import Service
 from headscarp.terrain import derive
 from services.arcgis import ArcGISServer
+from services.faultkinds import FAULTS
+from services.faults import FaultProxy, Rule
 
 # 38 degrees north, as in the study of Contra Costa.
 LEFT, TOP, CELL, CRS = 570_000.0, 4_206_000.0, 10.0, "EPSG:32610"
@@ -234,3 +236,19 @@ def test_away_from_its_surveys_there_is_none(server, tmp_path):
 def test_a_service_that_is_not_there_says_so(tmp_path):
     with ArcGISServer(Path(tmp_path)) as server, pytest.raises(SourceError, match="Service not found"):
         three_dep(request_to(server, tmp_path))
+
+
+@pytest.mark.parametrize("fault", sorted(FAULTS))
+def test_whatever_goes_wrong_no_pixel_is_wrong(server, tmp_path, monkeypatch, fault):
+    write_noise(server.folder / "3DEPElevation" / "a.tif", GRID, 10.0)
+    monkeypatch.setattr(module, "TILE", 64)
+    expected = pixels(request_to(server, tmp_path))
+    # All tiles but the first that is asked for are spoilt, for good.
+    with FaultProxy(server.address, [Rule(fault, path="exportImage", skip=1, seconds=0.0)]) as proxy:
+        client = Client([proxy.host], cache=tmp_path / "other", tries=3, timeout_s=0.5, backoff_s=0.001)
+        service = Service("3dep", f"{proxy.address}{urlsplit(server.address).path}/3DEPElevation/ImageServer")
+        found = pixels(Request(GRID, client, service))
+    lost = np.isnan(found)
+    np.testing.assert_array_equal(found[~lost], expected[~lost])
+    assert not lost.all()
+    assert lost.any() == bool(client.missing)
