@@ -22,6 +22,7 @@ from headscarp.cli.compare import compare
 from headscarp.cli.datasets import datasets
 from headscarp.cli.demo import demo
 from headscarp.cli.evaluate import evaluate
+from headscarp.cli.fetch import fetch
 from headscarp.cli.info import info
 from headscarp.cli.predict import predict
 from headscarp.cli.run import run
@@ -59,7 +60,7 @@ def _mendable(verb: Callable[..., None]) -> Callable[..., None]:
     return guarded
 
 
-for _verb in (demo, run, build, audit, train, evaluate, compare, search, predict, vectorize, info, datasets):
+for _verb in (demo, run, fetch, build, audit, train, evaluate, compare, search, predict, vectorize, info, datasets):
     app.command()(_mendable(_verb))
 
 

@@ -9,15 +9,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import xarray as xr
 
 from headscarp.assemble.build import build
 from headscarp.assemble.recipe import read_recipe
 from headscarp.core.artefact import check_output, clear_os_errors, write_text
-from headscarp.core.stack import open_stack, stack_grid
+from headscarp.core.stack import label_names, open_stack, stack_grid, with_label
 from headscarp.evaluation.scoring import Predictor
 from headscarp.prediction.raster import predict
 from headscarp.report.comparison import write_comparison_report
+from headscarp.report.page import Page, Section, write_page
 from headscarp.tiles.audit import audit
 from headscarp.tiles.splits import write_split
 from headscarp.train.compare import compare
@@ -80,7 +82,37 @@ def run_recipe(
         build(parsed, stack_path, workers=workers, resume=True)
     stack = open_stack(stack_path)
     plan = replace(plan, configs=chosen_configs(stack))
+    if len(label_names(stack)) > 1:
+        return run_targets(stack, stack_path, out, plan, workers=workers)
     return run_stack(stack, stack_path, out, plan, workers=workers)
+
+
+def run_targets(
+    stack: xr.Dataset, stack_path: Path, out: Path, plan: RunPlan, *, workers: int | None = None
+) -> RunResult:
+    """The same for a stack with several labels: a folder for each, nets of its own from fresh weights, one split."""
+    results = {
+        label: run_stack(
+            stack, stack_path, out / label, replace(plan, title=f"{plan.title}: {label}"), label=label, workers=workers
+        )
+        for label in label_names(stack)
+    }
+    tables = [pd.read_csv(result.metrics).assign(label=label) for label, result in results.items()]
+    metrics = write_text(out / "metrics.csv", pd.concat(tables).to_csv(index=False))
+    sections = [
+        Section(
+            label,
+            text=(*result.sentences, f"All figures and tables of this target: {label}/report.html."),
+            figures=((out / label / "compare" / f"{plan.splits[0]}-maps.png", f"Maps of {label}, best nets first."),),
+        )
+        for label, result in results.items()
+    ]
+    lead = [sentence for result in results.values() for sentence in result.sentences[:1]]
+    notice = str(stack.attrs.get("simulated", ""))
+    page = Page(plan.title, (*lead, *plan.lead), sections, notice=notice, made=stack.attrs.get("made", {}))
+    report = write_page(page, out / "report.html")
+    sentences = [f"{label}: {sentence}" for label, result in results.items() for sentence in result.sentences]
+    return RunResult(report, next(iter(results.values())).map, metrics, tuple(sentences))
 
 
 def run_stack(
@@ -90,9 +122,15 @@ def run_stack(
     plan: RunPlan,
     *,
     known: Mapping[str, Predictor] | None = None,
+    label: str | None = None,
     workers: int | None = None,
 ) -> RunResult:
-    """Audit, comparison, map and report for a stack that stands in the folder of the run."""
+    """Audit, comparison, map and report for a stack that stands in the folder of the run.
+
+    known: predictors that need no training. label: which of the stack's labels is the target, where it has several.
+    """
+    with clear_os_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
     audits = [_audited(stack, kind, plan, out) for kind in plan.splits]
     comparison = compare(
         stack,
@@ -103,6 +141,7 @@ def run_stack(
         run_folds=plan.run_folds,
         configs=plan.configs,
         known=known,
+        label=label,
         workers=workers,
         resume=True,
     )
@@ -110,9 +149,8 @@ def run_stack(
     if not map_path.exists():
         bundle = out / "compare" / "runs" / f"{plan.splits[0]}-0" / plan.net
         predict(bundle, stack_path, map_path, workers=workers, resume=True)
-    report = write_comparison_report(
-        comparison, stack, out / "compare", title=plan.title, lead=(*plan.lead, *headline(comparison, plan), *audits)
-    )
+    lead = (*plan.lead, *headline(comparison, plan), *audits)
+    report = write_comparison_report(comparison, with_label(stack, label), out / "compare", title=plan.title, lead=lead)
     shutil.copyfile(report, out / "report.html")
     return RunResult(
         out / "report.html",
@@ -146,13 +184,21 @@ def _of_the_ceiling(comparison: Comparison, plan: RunPlan, ceiling: str) -> str:
 
 
 def start_folder(out: str | Path, *, resume: bool, overwrite: bool) -> Path:
-    """The folder of a run: new, gone on with, or emptied first. Raises OutputError when it exists unasked."""
-    out = Path(out) if resume else check_output(out, overwrite=overwrite)
+    """The folder of a run: new, gone on with, emptied first, or one that holds what was fetched and nothing else.
+
+    Raises OutputError when it exists otherwise, unasked.
+    """
+    out = Path(out) if resume or _is_fetched(Path(out)) else check_output(out, overwrite=overwrite)
     with clear_os_errors(out):
         if overwrite and not resume and out.exists():
             shutil.rmtree(out)
         out.mkdir(parents=True, exist_ok=True)
     return out
+
+
+def _is_fetched(out: Path) -> bool:
+    """Whether a folder holds what `headscarp fetch` left, and no run."""
+    return (out / "manifest.json").is_file() and not any((out / name).exists() for name in ("stack.zarr", "compare"))
 
 
 def _audited(stack: xr.Dataset, kind: str, plan: RunPlan, out: Path) -> str:
