@@ -23,7 +23,8 @@ from headscarp.core.tile import Window
 Opener = Callable[..., Any]
 """(path, mode) -> a seekable binary file, such as Client.opener."""
 
-_CACHE_MB = 256
+# In bytes: rasterio hands a number on to GDAL as such, and with 256 nothing would be kept between two reads.
+_CACHE_BYTES = 256 << 20
 
 
 @contextmanager
@@ -31,7 +32,7 @@ def open_raster(path: str | Path, *, opener: Opener | None = None) -> Iterator[A
     """An open raster file. Raises SourceError that says what is wrong with it, and what the opener raised as it was."""
     # One thread and no listing: an opener is known to the calling thread alone, and has no folders.
     quiet = {} if opener is None else {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_NUM_THREADS": "1"}
-    with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB, **quiet), _watched(str(path), opener) as options:
+    with rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES, **quiet), _watched(str(path), opener) as options:
         try:
             file = rasterio.open(path, **options)
         except RasterioError as error:

@@ -6,11 +6,13 @@ or behind an `opener` that reads it from elsewhere. Refuses rasters without a CR
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from odc.geo import CRS as OdcCRS
 from pyproj import CRS
 from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
@@ -71,26 +73,43 @@ def prepare_raster(
     default the file's own. opener: gives the file where it is not on this disk. Raises SourceError for a file that
     cannot be read, has no CRS, lacks the band, or does not overlap the grid.
     """
+    options: dict[str, Any] = {"index": index, "nodata": nodata, "scale": scale, "offset": offset}
     with open_raster(path, opener=opener) as file:
-        source = file_grid(file, str(path))
-        if not 1 <= index <= file.count:
-            raise SourceError(f"{path} has {file.count} bands, no band {index}; set index to one of them")
-        _check_overlap(source, grid, path)
-        shrink = _cells_per_cell(source, grid)
-        coarser = float(np.sqrt(shrink[0] * shrink[1])) > COARSER
-        usual = {
-            "continuous": "average" if coarser else "bilinear",
-            "categorical": "mode" if coarser else "nearest",
-        }
-        return Raster(
-            path=str(path),
-            index=index,
-            nodata=nodata,
-            scale=file.scales[index - 1] if scale is None else scale,
-            offset=file.offsets[index - 1] if offset is None else offset,
-            resampling=resampling or usual.get(kind, "nearest"),
-            shrink=shrink if coarser else (1.0, 1.0),
-        )
+        return prepare_open(file, str(path), grid, kind=kind, resampling=resampling, **options)
+
+
+def prepare_open(
+    file: Any,
+    path: str,
+    grid: Grid,
+    *,
+    kind: str,
+    index: int = 1,
+    nodata: float | None = None,
+    scale: float | None = None,
+    offset: float | None = None,
+    resampling: str | None = None,
+) -> Raster:
+    """As `prepare_raster`, of a file that `open_raster` has opened: opening anew costs as much as the check."""
+    source = file_grid(file, path)
+    if not 1 <= index <= file.count:
+        raise SourceError(f"{path} has {file.count} bands, no band {index}; set index to one of them")
+    _check_overlap(source, grid, path)
+    shrink = _cells_per_cell(source, grid)
+    coarser = float(np.sqrt(shrink[0] * shrink[1])) > COARSER
+    usual = {
+        "continuous": "average" if coarser else "bilinear",
+        "categorical": "mode" if coarser else "nearest",
+    }
+    return Raster(
+        path=path,
+        index=index,
+        nodata=nodata,
+        scale=file.scales[index - 1] if scale is None else scale,
+        offset=file.offsets[index - 1] if offset is None else offset,
+        resampling=resampling or usual.get(kind, "nearest"),
+        shrink=shrink if coarser else (1.0, 1.0),
+    )
 
 
 def read_window(
@@ -102,7 +121,13 @@ def read_window(
     the same for all windows of a raster. opener: gives the file where it is not on this disk. Raises SourceError that
     names file and window when pixels cannot be read, and what the opener raised as it was.
     """
-    with open_raster(raster.path, opener=opener) as file, clear_read_errors(raster.path, window):
+    with open_raster(raster.path, opener=opener) as file:
+        return read_open(file, raster, grid, window, pad_px=pad_px)
+
+
+def read_open(file: Any, raster: Raster, grid: Grid, window: Window, *, pad_px: int = 0) -> NDArray[np.float64]:
+    """As `read_window`, of a file that `open_raster` has opened."""
+    with clear_read_errors(raster.path, window):
         offset = _aligned(file_grid(file, raster.path), grid)
         if offset is not None:
             values = _read_aligned(file, raster, window, offset)
@@ -130,7 +155,7 @@ def values_present(raster: Raster, *, limit: int) -> list[float]:
 def _check_overlap(source: Grid, grid: Grid, path: str | Path) -> None:
     ours = _bounds(grid)
     try:
-        theirs = transform_bounds(grid_crs(source).to_wkt(), grid_crs(grid).to_wkt(), *_bounds(source), densify_pts=21)
+        theirs = transform_bounds(_wkt(source), _wkt(grid), *_bounds(source), densify_pts=21)
     except RasterioError as error:
         raise SourceError(f"{path} cannot be brought into the CRS of the grid ({error}); check both CRS") from error
     if min(ours[2], theirs[2]) <= max(ours[0], theirs[0]) or min(ours[3], theirs[3]) <= max(ours[1], theirs[1]):
@@ -143,6 +168,16 @@ def _check_overlap(source: Grid, grid: Grid, path: str | Path) -> None:
 def grid_crs(grid: Grid) -> CRS:
     """The coordinate system of a grid, as pyproj has it."""
     return CRS(grid_to_json(grid)["crs"])
+
+
+def _wkt(grid: Grid) -> str:
+    return _wkt_of(grid.crs) if grid.crs else grid_to_json(grid)["crs"]
+
+
+@lru_cache(maxsize=256)
+def _wkt_of(crs: OdcCRS) -> str:
+    """Parsing a CRS takes longer than reading a small window; few are ever met."""
+    return crs.proj.to_wkt()
 
 
 def extent_text(bounds: Any) -> str:
@@ -158,13 +193,13 @@ def _bounds(grid: Grid) -> tuple[float, float, float, float]:
 def _cells_per_cell(source: Grid, grid: Grid) -> tuple[float, float]:
     """How many source columns and rows one cell of the grid spans where the two overlap, 1 where fewer."""
     ours = _bounds(grid)
-    theirs = transform_bounds(grid_crs(source).to_wkt(), grid_crs(grid).to_wkt(), *_bounds(source), densify_pts=21)
+    theirs = transform_bounds(_wkt(source), _wkt(grid), *_bounds(source), densify_pts=21)
     x = (max(ours[0], theirs[0]) + min(ours[2], theirs[2])) / 2
     y = (max(ours[1], theirs[1]) + min(ours[3], theirs[3])) / 2
     dx, dy = abs(grid.affine.a), abs(grid.affine.e)
     xs, ys = transform(
-        grid_crs(grid).to_wkt(),
-        grid_crs(source).to_wkt(),
+        _wkt(grid),
+        _wkt(source),
         [x - dx / 2, x + dx / 2, x, x],
         [y, y, y - dy / 2, y + dy / 2],
     )
@@ -214,7 +249,7 @@ def _read_warped(file: Any, raster: Raster, padded: Grid, window: Window, pad_px
     first, last = left // _LATTICE * _LATTICE, min(cols, -(-(left + window.width) // _LATTICE) * _LATTICE)
     with WarpedVRT(
         file,
-        crs=grid_crs(padded).to_wkt(),
+        crs=_wkt(padded),
         transform=padded.affine,
         height=rows,
         width=cols,

@@ -19,7 +19,8 @@ from headscarp.core.band import NO_VALUE, Band
 from headscarp.core.errors import GridError, OffGridError, SourceError
 from headscarp.core.tile import Window
 from headscarp.sources.products import Look, Product, Scene
-from headscarp.sources.rasters import Raster, prepare_raster, read_window
+from headscarp.sources.rasterfiles import open_raster
+from headscarp.sources.rasters import Raster, prepare_open, read_open
 from headscarp.sources.request import Request
 
 CHUNK_PX = 1024
@@ -54,7 +55,8 @@ class SceneReader:
 
     def __init__(self, product: Product, request: Request) -> None:
         self.product, self.request = product, request
-        self._rasters: dict[str, Raster | None] = {}
+        self._rasters: dict[str, Raster] = {}
+        self._off_grid: set[str] = set()
         self._noted: set[tuple[str, Window]] = set()
         self._lock = threading.Lock()
 
@@ -80,33 +82,33 @@ class SceneReader:
 
     def read_look(self, look: Look, band: Band, window: Window) -> NDArray[Any] | None:
         """One look in a window of the grid, in the band's type; None where it lies off the grid or cannot be had."""
+        if look.address in self._off_grid:
+            return None
         try:
-            raster = self._raster(look, band)
-            if raster is None:
-                return None
-            values = read_window(raster, self.request.grid, window, opener=self.open)
+            with open_raster(look.address, opener=self.open) as file:
+                values = read_open(file, self._raster(look, band, file), self.request.grid, window)
+        except OffGridError:
+            self._off_grid.add(look.address)
+            return None
         except (SourceError, GridError) as error:
             self._note_missing(look, window, error)
             return None
         decode = self.product.decode.get(band.name)
         return as_band(values if decode is None else decode(values), band)
 
-    def _raster(self, look: Look, band: Band) -> Raster | None:
-        """How a look is read onto the grid; None where it lies off it. Raises SourceError."""
+    def _raster(self, look: Look, band: Band, file: Any) -> Raster:
+        """How a look is read onto the grid. Raises SourceError."""
         if look.address not in self._rasters:
-            try:
-                self._rasters[look.address] = prepare_raster(
-                    look.address,
-                    self.request.grid,
-                    kind=band.kind,
-                    nodata=look.scaling.nodata,
-                    scale=look.scaling.scale,
-                    offset=look.scaling.offset,
-                    resampling=self.product.resampling.get(look.band),
-                    opener=self.open,
-                )
-            except OffGridError:
-                self._rasters[look.address] = None
+            self._rasters[look.address] = prepare_open(
+                file,
+                look.address,
+                self.request.grid,
+                kind=band.kind,
+                nodata=look.scaling.nodata,
+                scale=look.scaling.scale,
+                offset=look.scaling.offset,
+                resampling=self.product.resampling.get(look.band),
+            )
         return self._rasters[look.address]
 
     def _note_missing(self, look: Look, window: Window, error: Exception) -> None:
