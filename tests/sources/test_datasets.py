@@ -1,6 +1,7 @@
 """The registry of data sets: mirror first, then cache and public address, never bytes that are not registered."""
 
 import hashlib
+import os
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -8,7 +9,17 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from headscarp.core.errors import SourceError
-from headscarp.sources.datasets import CACHE, DATASETS, MIRROR, Dataset, DatasetFile, dataset_file, dataset_of
+from headscarp.sources.datasets import (
+    CACHE,
+    DATASETS,
+    MIRROR,
+    Dataset,
+    DatasetFile,
+    dataset_file,
+    dataset_of,
+    folder_sha256,
+    where_is,
+)
 
 CONTENT = b"elevation " * 1000
 
@@ -100,6 +111,57 @@ def test_unknown_names_are_told_with_the_known_ones():
         dataset_file("dataset:bala/x.tif")
     with pytest.raises(SourceError, match="it has: AW3D30"):
         dataset_file("dataset:balakot_lsat/x.tif")
+
+
+@pytest.fixture
+def chips(tmp_path, monkeypatch):
+    """A registered folder of two files in a mirror."""
+    monkeypatch.setenv(MIRROR, str(tmp_path / "mirror"))
+    monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
+    folder = tmp_path / "mirror" / "chips" / "train"
+    (folder / "images").mkdir(parents=True)
+    (folder / "images" / "1.png").write_bytes(b"one")
+    (folder / "images" / "2.png").write_bytes(b"two")
+    files = {"train/": DatasetFile(folder_sha256(folder)), "index.csv": DatasetFile("0" * 64)}
+    dataset = Dataset("chips", files, address="https://example.org", licence="CC0", citation="Nobody (2020)")
+    monkeypatch.setitem(DATASETS, "chips", dataset)
+    return folder
+
+
+def test_a_folder_is_one_file_to_the_registry(chips):
+    assert dataset_file("chips/train/") == dataset_file("dataset:chips/train") == chips
+    assert where_is("chips") == {"train/": chips, "index.csv": None}
+
+
+@pytest.mark.parametrize("harm", ["changed", "renamed", "added", "lost"])
+def test_a_folder_with_other_files_is_told(chips, harm):
+    one = chips / "images" / "1.png"
+    if harm == "changed":
+        one.write_bytes(b"eins")
+    elif harm == "renamed":
+        one.rename(one.with_name("3.png"))
+    elif harm == "added":
+        one.with_name("3.png").write_bytes(b"three")
+    else:
+        one.unlink()
+    with pytest.raises(SourceError, match="does not hold the registered bytes"):
+        dataset_file("chips/train/")
+
+
+def test_where_files_are_is_told_without_reading_them(tiny):
+    assert set(where_is("tiny").values()) == {None}
+    path = dataset_file("tiny/whole.tif")
+    path.write_bytes(b"damaged")
+    assert where_is("tiny")["whole.tif"] == path
+    with pytest.raises(SourceError, match="there is no data set 'tinny'"):
+        where_is("tinny")
+
+
+@pytest.mark.skipif("HEADSCARP_DATA" not in os.environ, reason="HEADSCARP_DATA names no folder of real data")
+@pytest.mark.parametrize("name", DATASETS)
+def test_the_real_files_are_the_registered_ones(name):
+    for file in DATASETS[name].files:
+        assert dataset_file(f"{name}/{file}").exists()
 
 
 @pytest.mark.parametrize("name", DATASETS)

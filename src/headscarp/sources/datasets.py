@@ -1,14 +1,17 @@
-"""The registry of public data sets: name, files with checksums, address, licence, citation.
+"""The registry of public data sets: name, files with checksums, address, licence, citation; its entries: datasets.toml.
 
 A file is taken from the local mirror that HEADSCARP_DATA names, else fetched and cached by pooch where a public
 address holds the very same bytes. Refuses a file whose bytes are not the registered ones. Fetches nothing unasked.
 """
 
+import hashlib
 import os
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from headscarp.core.errors import SourceError
 from headscarp.core.provenance import file_sha256
@@ -19,7 +22,8 @@ CACHE = "HEADSCARP_CACHE"
 
 @dataclass(frozen=True)
 class DatasetFile:
-    """One file: its SHA-256, and the address of these very bytes where there is one."""
+    """One file: its SHA-256, and the address of these very bytes where there is one. Of a folder (its name ends in /):
+    the SHA-256 of the lines "SHA-256  path" of its files, sorted by path."""
 
     sha256: str
     url: str = ""
@@ -38,57 +42,26 @@ class Dataset:
     note: str = ""
 
 
-DATASETS: dict[str, Dataset] = {
-    "balakot_lsat": Dataset(
-        name="balakot_lsat",
-        files={
-            name: DatasetFile(sha256)
-            for name, sha256 in {
-                "AW3D30.tif": "261bbcfa392dfb0682f2418f20dfde840bfa5e41f2b78f047f06a194297ce8e5",
-                "Confirmed_faults.gpkg": "e15ad6deedf718860c9cc226c0aeddcbb29f889b6a6af87c4b37e720310aa700",
-                "Geology.gpkg": "5182566a7adcc4be6e441f8f95cb71b50db991edc6ae9ad14c534a63f3ef2263",
-                "Geology.tif": "94826be9f3fb70e814ec5b7aeeee717d3ed810da6310ec3c85b528b5377782f9",
-                "Geology.tif.aux.xml": "c1b6c89625dc2c76eeed454a03fbd7101d35964b2da932818537797f5fa7b7cb",
-                "Landcover.gpkg": "8b0edbfad0b5090277303b2f51c647503468c8fefdc8e691bdb44f28c331c6db",
-                "Landcover.tif": "09a3e5262e4a32056b5e31157e040c3bc7087d9d2698d5f4deaf393d0ab943e1",
-                "Landcover.tif.aux.xml": "67cdfe129a24ca2e3a1ae394d255d82a3aef537cc3a3ee7fc709deab3c4fe3e9",
-                "landslides.gpkg": "fd2c78c509ea8af14003607ef600ab271c17b293a71999d96a440df53fa59e4a",
-            }.items()
-        },
-        address="https://github.com/BGR-EGHA/LSAT-TestData/tree/4c229c2",
-        licence="no licence file upstream; elevation: AW3D30 (c) JAXA, free use with attribution",
-        citation="Torizin, Schuessler, Fuchs (2022) GMD 15:2791-2812; Torizin et al. (2017) Nat. Hazards 89:757-784; "
-        "Calkins et al. (1975) USGS PP 716-C; JAXA (2017) AW3D30",
-        note="the part west of x = 353988 (EPSG:32643) of the originals; vectors converted to GeoPackage",
-    ),
-    "ecuador_susceptibility": Dataset(
-        name="ecuador_susceptibility",
-        files={
-            name: DatasetFile(sha256)
-            for name, sha256 in {
-                "dem_rsaga.tif": "83b76a72fc019022d62238e7a48b4c8668617594f92aa75ee090c585711f39af",
-                "ecuador_751pts.csv": "d358519f6ba18e72340d9a6f86f78576e883ae338e7b67c235bf937d1cf00400",
-                "landslides_rsaga_1535pts.csv": "0e5e1e6e88b2193f601029af98debaa55181c3c7e3eb2ce89510276e6e6e2d2d",
-                "lsl.csv": "4042b5a0327778f7f309fc27e4384632a35f5db9bcf5546baa40f606e638a67d",
-                "published_fold_auroc_geocompr_ch12.csv": (
-                    "e60d6515da42172a5ad5756a64e1a8e589c32f195047357bbed1cfe8444c9ebe"
-                ),
-                "study_area.gpkg": "883f2019ce830702a046ed052466f1eb4352a294e66dd6b17ccc77b9552c79a0",
-                "ta.tif": "cf0410ca2c1da8931bf6f7f234241c21d4851d9bdcfa19e6be26c9eca0e804be",
-            }.items()
-        },
-        address="https://github.com/Nowosad/spDataLarge/tree/4c2d08a (ta, lsl); "
-        "https://github.com/r-spatial/RSAGA/tree/468d755 (dem, 1535 points, study area); "
-        "https://github.com/giscience-fsu/sperrorest/tree/b4d2a14 (751 points)",
-        licence="ta and lsl: CC0; dem, 1535 points and study area: GPL-2; 751 points: GPL-3",
-        citation="Muenchow, Brenning, Richter (2012) Geomorphology 139-140:271-284",
-        note="converted from R data files: grids to GeoTIFF, data frames to CSV, polygons to GeoPackage",
-    ),
-}
+def _registry() -> dict[str, Dataset]:
+    """The data sets of datasets.toml, which lies beside this file."""
+    entries = tomllib.loads(Path(__file__).with_name("datasets.toml").read_text(encoding="utf-8"))
+    return {name: _dataset(name, entry) for name, entry in entries.items()}
+
+
+def _dataset(name: str, entry: Mapping[str, Any]) -> Dataset:
+    files = {
+        file: DatasetFile(said) if isinstance(said, str) else DatasetFile(**said)
+        for file, said in entry["files"].items()
+    }
+    return Dataset(name, **{**entry, "files": files})
+
+
+DATASETS: dict[str, Dataset] = _registry()
 
 
 def dataset_file(reference: str) -> Path:
-    """The local path of a registered file, e.g. "balakot_lsat/AW3D30.tif" (with or without "dataset:" in front).
+    """The local path of a registered file, e.g. "balakot_lsat/AW3D30.tif" (with or without "dataset:" in front), or
+    folder, e.g. "landslide4sense_rgb/train/".
 
     From the folder in HEADSCARP_DATA when that holds NAME/FILE, else from the cache (HEADSCARP_CACHE, or the user's
     own), fetched first where the registry has an address. Sidecar files (.aux.xml) come along.
@@ -106,29 +79,53 @@ def dataset_of(reference: str) -> Dataset:
     return _find(reference)[0]
 
 
+def where_is(name: str) -> dict[str, Path | None]:
+    """Where each file of a data set lies on this machine: below HEADSCARP_DATA, else in the cache; None for nowhere.
+
+    A look at names only: nothing is read, checked or fetched. Raises SourceError for an unknown name.
+    """
+    if name not in DATASETS:
+        raise SourceError(f"there is no data set {name!r}; known: {', '.join(DATASETS)}")
+    return {file: _on_this_machine(DATASETS[name], file) for file in DATASETS[name].files}
+
+
+def folder_sha256(folder: Path) -> str:
+    """SHA-256 of a folder: of the lines "SHA-256  path" of all its files, sorted by path."""
+    digest = hashlib.sha256()
+    for path in _files_of(folder):
+        digest.update(f"{file_sha256(path)}  {path.relative_to(folder).as_posix()}\n".encode())
+    return digest.hexdigest()
+
+
 def _find(reference: str) -> tuple[Dataset, str]:
     name, _, file = reference.removeprefix("dataset:").partition("/")
     if name not in DATASETS:
         raise SourceError(f"there is no data set {name!r}; known: {', '.join(DATASETS)}")
-    if file not in DATASETS[name].files:
-        raise SourceError(f"the data set {name} has no file {file!r}; it has: {', '.join(DATASETS[name].files)}")
-    return DATASETS[name], file
+    files = DATASETS[name].files
+    known = file if file in files else f"{file}/"
+    if known not in files:
+        raise SourceError(f"the data set {name} has no file {file!r}; it has: {', '.join(files)}")
+    return DATASETS[name], known
+
+
+def _on_this_machine(dataset: Dataset, name: str) -> Path | None:
+    mirror = os.environ.get(MIRROR)
+    places = [*([Path(mirror).expanduser()] if mirror else []), _cache_folder()]
+    paths = (place / dataset.name / name for place in places)
+    return next((path for path in paths if (path.is_dir() if name.endswith("/") else path.is_file())), None)
 
 
 def _local_or_fetched(dataset: Dataset, name: str) -> Path:
     entry = dataset.files[name]
-    mirror = os.environ.get(MIRROR)
-    if mirror and (path := Path(mirror).expanduser() / dataset.name / name).is_file():
+    path = _on_this_machine(dataset, name)
+    if path is not None:
         return _checked(path, entry.sha256)
-    cache = _cache_folder() / dataset.name / name
-    if cache.is_file():
-        return _checked(cache, entry.sha256)
     if not entry.url:
         raise SourceError(
             f"no public address holds these very bytes of {dataset.name}/{name} ({dataset.note}); set {MIRROR} to a "
             f"folder that holds {dataset.name}/{name}. The originals: {dataset.address}"
         )
-    return _fetch(entry, cache)
+    return _fetch(entry, _cache_folder() / dataset.name / name)
 
 
 def _fetch(entry: DatasetFile, path: Path) -> Path:
@@ -160,8 +157,7 @@ def _cache_folder() -> Path:
 
 
 def _checked(path: Path, sha256: str) -> Path:
-    stat = path.stat()
-    if _sha256(path, stat.st_size, stat.st_mtime_ns) != sha256:
+    if _sha256(path, _stamp(path)) != sha256:
         raise SourceError(
             f"{path} does not hold the registered bytes (its SHA-256 differs): it is damaged or another version; get "
             "it again, or give its plain path in the recipe to use it as it is"
@@ -169,7 +165,17 @@ def _checked(path: Path, sha256: str) -> Path:
     return path
 
 
+def _stamp(path: Path) -> tuple[int, int, int]:
+    """What changes when a file, or any file of a folder, does: how many, bytes, time."""
+    stats = [file.stat() for file in (_files_of(path) if path.is_dir() else [path])]
+    return len(stats), sum(s.st_size for s in stats), max((s.st_mtime_ns for s in stats), default=0)
+
+
+def _files_of(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
 @lru_cache(maxsize=256)
-def _sha256(path: Path, size: int, modified_ns: int) -> str:
+def _sha256(path: Path, stamp: tuple[int, int, int]) -> str:
     """The checksum, computed once for as long as the file stays as it is."""
-    return file_sha256(path)
+    return folder_sha256(path) if path.is_dir() else file_sha256(path)
