@@ -80,7 +80,7 @@ class Slope(PixelNet):
                 f"net 'slope' reads band {slope!r}, but the continuous bands are {', '.join(names) or 'none'}; "
                 "add slope to the recipe's terrain bands, or name the band that holds it: slope = ..."
             )
-        self.slope = slope
+        self.slope, self.front_features = slope, (slope,)
         self.at = [band.name for band in self.bands].index(slope)
         self.encode = Encode([self.bands[self.at]], statistics)
         self.trunk = _Rising(log_odds(statistics.prevalence))

@@ -98,6 +98,8 @@ class PixelNet(Net):
     """
 
     trunk: nn.Module
+    front_features: tuple[str, ...] = ()
+    """Bands that the planes of the front stand for, where they are no output of a layer over features."""
 
     @abstractmethod
     def front(self, batch: Batch) -> torch.Tensor:
