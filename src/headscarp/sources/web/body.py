@@ -15,7 +15,7 @@ from typing import Any
 
 import requests
 
-_PIECE = 1 << 16
+_PIECE = 1 << 18
 _SLOWEST_BYTES_PER_S = 1024
 _PAGE = re.compile(rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html[\s>])", re.IGNORECASE | re.DOTALL)
 _SECRET_TEXT = re.compile(
@@ -39,7 +39,8 @@ def read_body(
     unmeasured: take a body whose length the service does not say, because the caller can tell whether it is whole.
     Raises Again for a body that is not as long as it says, does not match its checksum, or comes too slowly.
     """
-    raw, digest = response.raw, hashlib.md5(usedforsecurity=False)
+    raw, given = response.raw, response.headers.get("Content-MD5", "") if response.status_code == 200 else ""
+    digest = hashlib.md5(usedforsecurity=False)
     declared, chunked = _declared(response), "chunked" in response.headers.get("Transfer-Encoding", "").lower()
     if declared is None and not chunked and not unmeasured:
         raise Again("the service does not say how long its answer is, so nobody can tell whether it is whole")
@@ -54,15 +55,15 @@ def read_body(
         if not piece:
             break
         total += len(piece)
-        digest.update(piece)
+        if given:
+            digest.update(piece)
         write(piece)
         waited = time.monotonic() - started
         if waited > timeout_s and total < waited * _SLOWEST_BYTES_PER_S:
             raise Again(f"time-out: {total} bytes in {waited:.0f} s")
     if declared is not None and not coded and not chunked and total != declared:
         raise Again("the body was shorter than its length")
-    given = response.headers.get("Content-MD5")
-    if given and response.status_code == 200 and not coded and given != base64.b64encode(digest.digest()).decode():
+    if given and not coded and given != base64.b64encode(digest.digest()).decode():
         raise Again("the body does not match its checksum (Content-MD5)")
     return total
 

@@ -124,25 +124,30 @@ class Cache:
             finally:
                 path.unlink(missing_ok=True)
 
-    def remote(self, key: str) -> tuple[Version, list[Run]] | None:
-        """The state of a remote file that ranges are kept of, and these; None where none are."""
+    def version(self, key: str) -> Version | None:
+        """The state of a remote file that ranges are kept of; None where none are."""
         try:
-            version = Version(**json.loads((self._ranges(key) / "current.json").read_text(encoding="utf-8")))
+            return Version(**json.loads((self._ranges(key) / "current.json").read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return None
-        return version, self.runs(key, version)
 
-    def runs(self, key: str, version: Version) -> list[Run]:
-        """The ranges kept of a state of a remote file. A line that a killed process left unfinished is passed over."""
+    def runs(self, key: str, version: Version, start: int = 0) -> tuple[list[Run], int]:
+        """The ranges kept of a state of a remote file, from a place in their list on, and the place where it ends.
+
+        A line that a killed process left unfinished is passed over.
+        """
         try:
-            lines = (self._ranges(key) / f"{version.id}.jsonl").read_text(encoding="utf-8").splitlines()
+            with (self._ranges(key) / f"{version.id}.jsonl").open("rb") as file:
+                file.seek(start)
+                data = file.read()
         except OSError:
-            return []
+            return [], start
+        data = data[: data.rfind(b"\n") + 1]
         runs = []
-        for line in lines:
+        for line in filter(None, data.split(b"\n")):
             with suppress(ValueError, TypeError):
                 runs.append(Run(**json.loads(line)))
-        return runs
+        return runs, start + len(data)
 
     def keep_version(self, key: str, version: Version, address: str) -> None:
         """Notes the state of a remote file before ranges of it are kept."""
@@ -165,8 +170,7 @@ class Cache:
         folder = self._ranges(key)
         with suppress(OSError):
             (folder / f"{version.id}.jsonl").unlink(missing_ok=True)
-            kept = self.remote(key)
-            if kept and kept[0] == version:
+            if self.version(key) == version:
                 (folder / "current.json").unlink(missing_ok=True)
 
     def _sweep(self) -> None:
@@ -204,11 +208,17 @@ class Draft:
         return self.path
 
     def finish(self, suffix: str = "") -> str:
-        """Gives the body its place, read-only; returns its SHA-256."""
-        sha256 = self._hash.hexdigest()
-        place = self._cache._body(sha256, suffix)
+        """Flushes the body to the disk and gives it its place, read-only; returns its SHA-256."""
         self._file.flush()
         os.fsync(self._file.fileno())
+        return self.finish_part(suffix)
+
+    def finish_part(self, suffix: str = "") -> str:
+        """As `finish`, without waiting for the disk: for the many small parts of a file. A part that a loss of power
+        leaves torn is known by its checksum, as every damaged body is."""
+        self._file.flush()
+        sha256 = self._hash.hexdigest()
+        place = self._cache._body(sha256, suffix)
         self.path.chmod(0o444)
         place.parent.mkdir(parents=True, exist_ok=True)
         self.path.replace(place)

@@ -7,6 +7,7 @@ again; offline, nothing is asked for at all. Contacts only the hosts that it is 
 import json
 import re
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,8 @@ class Client:
         self._lock = threading.Lock()
         self._busy: WeakValueDictionary[str, _KeyLock] = WeakValueDictionary()
         self._remotes: WeakValueDictionary[tuple[str, str], Ranges] = WeakValueDictionary()
+        # Files are opened again and again: what is known of the last ones is not read from the cache anew.
+        self._lately: deque[Ranges] = deque(maxlen=64)
 
     missing: list[Missing]
 
@@ -126,6 +129,7 @@ class Client:
             ranges = self._remotes.get(key)
             if ranges is None or ranges.changed:
                 ranges = self._remotes[key] = Ranges(self, url, source)
+            self._lately.append(ranges)
         ranges.prepare()
         return RemoteFile(ranges)
 

@@ -40,6 +40,7 @@ class Ranges:
         self.changed = False
         self._whole: Path | None = None
         self._runs: dict[int, Run] = {}
+        self._listed = 0
         self._under_way: set[int] = set()
         self._turn = threading.Condition()
 
@@ -55,19 +56,14 @@ class Ranges:
             if self.version is not None or self._from_cache():
                 return
             self.client.refuse_offline(self.key, self.url)
-            self._ask_head()
+            self._ask_run(list(range(_HEAD)))
 
     def read(self, wanted: range) -> list[bytes]:
         """The bytes of neighbouring blocks. Raises SourceError."""
-        if self._whole is not None:
-            with self._whole.open("rb") as file:
-                file.seek(wanted.start * BLOCK)
-                data = file.read(len(wanted) * BLOCK)
-            return [data[i * BLOCK : (i + 1) * BLOCK] for i in range(len(wanted))]
         asked = self.fetch(wanted)
-        if self._whole is not None:
-            return self.read(wanted)
         blocks = self._kept(wanted)
+        if self._whole is not None:  # The ledger has it as a whole.
+            return blocks
         for block, data in zip(wanted, blocks, strict=True):
             if not self.client.ledger.has_block(self.address, block * BLOCK, source=self.source):
                 self.client.ledger.note_block(
@@ -109,12 +105,9 @@ class Ranges:
         if whole is not None:
             self._take_whole(*whole, from_cache=True)
             return True
-        kept = self.client.cache.remote(self.key)
-        if kept is None:
-            return False
-        self.version = kept[0]
-        self._add(kept[1])
-        return True
+        self.version = self.client.cache.version(self.key)
+        self._look_again()
+        return self.version is not None
 
     def _take_whole(self, entry: Any, path: Path, *, from_cache: bool) -> None:
         self.version, self._whole = Version(entry.bytes, entry.etag, entry.modified), path
@@ -125,29 +118,38 @@ class Ranges:
     def _look_again(self) -> None:
         """Another process may have fetched more of the file meanwhile."""
         if self.version is not None:
-            self._add(self.client.cache.runs(self.key, self.version))
+            runs, self._listed = self.client.cache.runs(self.key, self.version, self._listed)
+            self._add(runs)
 
     def _add(self, runs: Sequence[Run]) -> None:
         for run in runs:
             for block in range(run.first, run.first + run.count):
-                self._runs.setdefault(block, run)
+                self._runs[block] = run
 
     def _kept(self, wanted: range) -> list[bytes]:
-        """Blocks from the cache. A run that proves damaged is fetched again."""
+        """Blocks from the cache."""
         blocks: list[bytes] = []
-        for block in wanted:
-            for _ in range(3):
-                run = self._runs.get(block)
-                path = run and self.client.cache.body(run.sha256, run.bytes)
-                if run and path:
-                    with path.open("rb") as file:
-                        file.seek((block - run.first) * BLOCK)
-                        blocks.append(file.read(BLOCK))
-                    break
-                self._replace(block, run)
-            else:
-                raise SourceError(f"{self.client.cache.folder} does not keep what is written there; check the disk")
+        at = wanted.start
+        while at < wanted.stop:
+            path, first, end = self._body_of(at)
+            with path.open("rb") as file:
+                file.seek((at - first) * BLOCK)
+                data = file.read((min(end, wanted.stop) - at) * BLOCK)
+            blocks += [data[start : start + BLOCK] for start in range(0, len(data), BLOCK)]
+            at = min(end, wanted.stop)
         return blocks
+
+    def _body_of(self, block: int) -> tuple[Path, int, int]:
+        """The sound body that holds a block, its first block and the one behind its last. A damaged one is mended."""
+        for _ in range(3):
+            if self._whole is not None:
+                return self._whole, 0, -(-self.length // BLOCK)
+            run = self._runs.get(block)
+            path = self.client.cache.body(run.sha256, run.bytes) if run else None
+            if run and path:
+                return path, run.first, run.first + run.count
+            self._replace(block, run)
+        raise SourceError(f"{self.client.cache.folder} does not keep what is written there; check the disk")
 
     def _replace(self, block: int, damaged: Run | None) -> None:
         self.client.refuse_offline(self.key, self.url)
@@ -156,9 +158,6 @@ class Ranges:
             for one in stretch:
                 self._runs.pop(one, None)
         self._ask_run(list(stretch))
-
-    def _ask_head(self) -> None:
-        self._ask_run(list(range(_HEAD)))
 
     def _ask_run(self, stretch: Sequence[int]) -> None:
         """Fetches neighbouring blocks in one request and keeps them as one run."""
@@ -205,7 +204,7 @@ class Ranges:
                 raise Again(f"{draft.bytes} bytes came where {last + 1 - first} were asked for")
             if is_page(response, bytes(head)):
                 raise AnswerError(f"{self.address} is a web page{page_title(bytes(head))} (HTML), no data")
-            run = Run(first // BLOCK, -(-draft.bytes // BLOCK), draft.finish(), draft.bytes)
+            run = Run(first // BLOCK, -(-draft.bytes // BLOCK), draft.finish_part(), draft.bytes)
         cache = self.client.cache
         if self.version is None:
             cache.keep_version(self.key, version, self.address)

@@ -90,15 +90,16 @@ class Wire:
         for a service that says no, SourceError for hosts that may not be asked and when all tries failed.
         """
         check_host(url, self.hosts)
-        again, attempt = False, 0
+        again, refused, attempt = False, False, 0
         while True:
             signed = self.signer(url, again) if self.signer else url
+            again = False
             result, fault = self._attempt(signed, take, method, dict(headers or {}), body, accept)
             if fault is None:
                 return result  # type: ignore[return-value]
             if isinstance(fault, AnswerError):
-                if self.signer and not again and fault.status in (401, 403):
-                    again = True
+                if self.signer and not refused and fault.status in (401, 403):
+                    again = refused = True
                     continue
                 raise fault
             attempt += 1
@@ -187,14 +188,15 @@ def _refusal(response: requests.Response, address: str) -> "Again | AnswerError"
 
 def _fault_name(error: Exception) -> str | None:
     """What happened, in words of our own; None where trying again will not help."""
-    if isinstance(error, (requests.exceptions.SSLError, requests.exceptions.InvalidURL)):
-        return None
     text = f"{type(error).__name__} {error}"
+    if isinstance(error, requests.exceptions.InvalidURL) or re.search(r"CERTIFICATE|doesn't match", text):
+        return None
     for pattern, name in (
         (r"Timeout|timed out", "time-out"),
         (r"NameResolution|gaierror|Name or service", "the host's name is not known, or there is no network"),
         (r"refused", "connection refused"),
         (r"reset|aborted|RemoteDisconnected|BrokenPipe", "connection reset"),
+        (r"SSL", "the secure connection broke"),
         (r"IncompleteRead|InvalidChunk|Chunked", "the body was shorter than its length"),
     ):
         if re.search(pattern, text):
