@@ -77,7 +77,7 @@ def test_commands_are_those_of_the_command_line(page):
             continue
         verb = words[0].strip(".,:;)'\"*|")
         assert verb in verbs, f"{name_of(page)}: headscarp {said}: unknown verb {verb!r}"
-        for option in re.findall(r"(?<!\S)--?[a-z][a-z-]*", said):
+        for option in re.findall(r"(?<!\S)--?[a-z][a-z0-9-]*", said):
             assert option in verbs[verb] | common, f"{name_of(page)}: headscarp {said}: {verb} has no {option}"
 
 
@@ -89,23 +89,26 @@ def test_options_named_alone_exist():
     known = {w for command in (root, *root.commands.values()) for p in command.params for w in p.opts}
     known |= {"--help", "--peers", "--logdir"}
     for page in PAGES:
-        for option in re.findall(r"`(--[a-z][a-z-]*)", page.read_text(encoding="utf-8")):
+        for option in re.findall(r"`(--[a-z][a-z0-9-]*)", page.read_text(encoding="utf-8")):
             assert option in known, f"{name_of(page)} names {option}, which no verb has"
 
 
 def test_recipe_keys_are_all_told_and_all_real():
     from headscarp.assemble import tables as recipe
+    from headscarp.assemble.composite import METHODS
+    from headscarp.assemble.wanted import SourceRecipe
     from headscarp.train.config import FitConfig
 
     page = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
     told = {key for row in re.findall(r"^\| (`[^|]*) \|", page, re.MULTILINE) for key in re.findall(r"`(\w+)`", row)}
     kinds = [recipe.GridRecipe, recipe.RasterBand, recipe.TerrainBand, recipe.VectorBand, recipe.DistanceBand]
-    kinds += [recipe.LabelRecipe, FitConfig]
-    real = {f.name.rstrip("_") for kind in kinds for f in fields(kind)} | set(recipe.SPLIT_KEYS) | {"seed"}
+    kinds += [recipe.CompositeBand, SourceRecipe, recipe.LabelRecipe, FitConfig]
+    real = {f.name.rstrip("_") for kind in kinds for f in fields(kind)} - {"options"}
+    real |= {*recipe.SPLIT_KEYS, "seed"}
     assert real <= told, f"docs/recipes.md does not tell {', '.join(sorted(real - told))}"
     derived = {*recipe.NEIGHBOUR_TERRAIN, *recipe.RADIUS_TERRAIN, *recipe.WHOLE_TERRAIN}
     assert derived <= told
-    assert told <= real | derived | {"net", "nets", "splits", "run_folds"}
+    assert told <= real | derived | {*METHODS, "net", "nets", "splits", "run_folds"}
 
 
 def test_recipe_in_the_readme_is_complete():
@@ -127,7 +130,8 @@ def test_pieces_of_recipes_are_toml_with_known_keys(page):
         grid, bands = {"like": "dem.tif"}, [{"name": "elevation", "raster": "dem.tif"}]
         others = [band for band in piece.get("band", []) if band["name"] != "elevation"]
         given = [band for band in piece.get("band", []) if band["name"] == "elevation"] or bands
-        whole = {"name": "piece", "grid": grid, **piece, "band": [*given, *others]}
+        sources = [{"name": name, "source": "3dep"} for name in dict.fromkeys(re.findall(r'"source:(\w+)', text))]
+        whole = {"name": "piece", "grid": grid, "source": sources, **piece, "band": [*given, *others]}
         check_training(recipe_from_dict(whole).train)
 
 

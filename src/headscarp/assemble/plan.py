@@ -5,7 +5,7 @@ pixels beyond the values of categories that have no class table.
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,8 @@ from headscarp.core.grid import Grid, check_metres
 from headscarp.core.provenance import describe_input
 from headscarp.core.stack import open_stack
 from headscarp.sources.classes import ClassTable, attribute_table, class_table, code_text, read_code_list, values_table
+from headscarp.sources.codelists import PREFIX as INSPIRE
+from headscarp.sources.codelists import labels_present
 from headscarp.sources.datasets import dataset_of
 from headscarp.sources.rasters import Raster, grid_crs, prepare_raster, values_present
 from headscarp.sources.stacks import StackBand, known_band, prepare_band
@@ -127,7 +129,7 @@ def _raster_layer(recipe: Recipe, band: RasterBand, raster: Raster | StackBand, 
         return _fetched_layer(band, raster, pad_px)
     if band.kind != "categorical":
         return RasterLayer(Band(band.name, _kind(band), band.units, band.raster), raster, None, pad_px)
-    table = _given_table(recipe, band)
+    table = _given_table(recipe, band, lambda: values_present(raster, limit=MAX_CLASSES))
     if table is None:
         attributes = attribute_table(raster.path, raster.index)
         if attributes is not None:
@@ -197,7 +199,7 @@ def _vector_layer(recipe: Recipe, band: VectorBand, grid: Grid, counts: dict[str
     vector = Vector(str(recipe.file(band.vector)), band.layer, band.where, band.attribute)
     check_shapes(vector, grid, band.name, counts)
     values = [v for v in load_features(vector, grid).values if v is not None]
-    table = _given_table(recipe, band) or values_table(values, f"[[band]] {band.name!r}")
+    table = _given_table(recipe, band, lambda: values) or values_table(values, f"[[band]] {band.name!r}")
     unknown = sorted({code_text(v) for v in values} - set(table.codes))
     if unknown:
         counts[band.name]["unknown"] = unknown
@@ -225,9 +227,14 @@ def _distance_layer(recipe: Recipe, band: DistanceBand, grid: Grid, counts: dict
     return DistanceLayer(Band(band.name, "continuous", "m", f"distance to {band.distance_to}"), vector, band.max_m)
 
 
-def _given_table(recipe: Recipe, band: RasterBand | VectorBand) -> ClassTable | None:
+def _given_table(
+    recipe: Recipe, band: RasterBand | VectorBand, values: Callable[[], Iterable[Any]]
+) -> ClassTable | None:
+    """The class table that the recipe names; of a public code list the part that is among the values."""
     labels: Mapping[str, str] | None = band.classes
-    if band.codes is not None:
+    if band.codes is not None and band.codes.startswith(INSPIRE):
+        labels = labels_present(band.codes, values())
+    elif band.codes is not None:
         labels = read_code_list(recipe.file(band.codes))
     return None if labels is None else class_table(labels, f"the class table of [[band]] {band.name!r}")
 

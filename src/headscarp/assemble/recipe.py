@@ -26,6 +26,7 @@ from headscarp.assemble.tables import (
 from headscarp.assemble.wanted import SOURCE, SourceRecipe, source_from_table, source_name
 from headscarp.core.errors import RecipeError, SourceError
 from headscarp.core.stack import LABEL
+from headscarp.sources.codelists import PREFIX as INSPIRE
 from headscarp.sources.datasets import dataset_file
 
 
@@ -79,7 +80,7 @@ class Recipe:
         found += [self.area.polygons] if self.area else []
         for label in self.labels.values():
             found += [label.polygons, label.points]
-        return list(dict.fromkeys(reference for reference in found if reference))
+        return list(dict.fromkeys(one for one in found if one and not one.startswith(INSPIRE)))
 
     def _fetched_file(self, reference: str) -> Path:
         name = source_name(reference)

@@ -18,6 +18,7 @@ from headscarp import __version__
 from headscarp.cli import output
 from headscarp.cli.audit import audit
 from headscarp.cli.build import build
+from headscarp.cli.catalog import catalog
 from headscarp.cli.compare import compare
 from headscarp.cli.datasets import datasets
 from headscarp.cli.demo import demo
@@ -60,7 +61,22 @@ def _mendable(verb: Callable[..., None]) -> Callable[..., None]:
     return guarded
 
 
-for _verb in (demo, run, fetch, build, audit, train, evaluate, compare, search, predict, vectorize, info, datasets):
+for _verb in (
+    demo,
+    run,
+    fetch,
+    build,
+    audit,
+    train,
+    evaluate,
+    compare,
+    search,
+    predict,
+    vectorize,
+    catalog,
+    info,
+    datasets,
+):
     app.command()(_mendable(_verb))
 
 
