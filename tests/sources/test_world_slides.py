@@ -8,16 +8,13 @@ from rasterio.features import rasterize
 
 from headscarp.core.errors import GridError, HeadscarpWarning, RecipeError
 from headscarp.core.grid import Grid
+from headscarp.sources.inventory.schema import COLUMNS, check_inventory
 from headscarp.sources.world.geology import folded_strata
 from headscarp.sources.world.relief import carve_relief
 from headscarp.sources.world.slides import Sizes, draw_areas, simulate_slides, slide_volume_m3
 from headscarp.terrain import slope, total_curvature
 
 CELL_M = 10.0
-COLUMNS = [
-    *("id", "date", "date_low", "date_high", "date_certainty", "type", "cause", "certainty"),
-    *("area_m2", "source", "geometry"),
-]
 FRESH = (0.1, 1.0)
 
 
@@ -135,7 +132,7 @@ def test_the_tables_keep_to_the_schema(dem):
     slides = simulate_slides(dem, grid_of(dem.shape), seed=3, count=25, ages_years=(0.1, 20_000.0))
     for table, kind in ((slides.scarps, "scarp"), (slides.deposits, "deposit")):
         assert isinstance(table, gpd.GeoDataFrame)
-        assert set(COLUMNS) <= set(table.columns)
+        check_inventory(table)
         assert all(c in COLUMNS or c.startswith("original_") for c in table.columns)
         assert table.id.is_unique
         assert (table["type"] == kind).all()

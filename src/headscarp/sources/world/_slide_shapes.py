@@ -14,7 +14,7 @@ from headscarp.sources.world._slide_kernels import grow_deposit
 
 Floats = NDArray[np.float64]
 
-_HEAD_M = 0.22  # share of the scarp's length that its steep head takes up
+_HEAD = 0.3  # share of the scarp's length that its steep head takes up
 _FOOT = 0.06  # depth at the foot of the scarp, as a share of the deepest
 _SCATTER_OF_REACH = 0.12  # in log10, about the spread of Corominas' regression
 _LEAST_OF_AREA = 0.5  # a deposit that the angle of reach keeps smaller than this share of its area is no slide
@@ -89,9 +89,9 @@ def shape_scarp(
     across = across + 0.08 * ground.noise[ground.at_scale(length_m / 3)][window].T
     below_crown = down - bend * np.abs(across) ** 2.3
     inside = (below_crown > 0.0) & (down < 1.0) & (np.abs(across) < 1.0)
-    head = np.sin(0.5 * np.pi * np.clip(below_crown / _HEAD_M, 0.0, 1.0))
+    head = np.sin(0.5 * np.pi * np.clip(below_crown / _HEAD, 0.0, 1.0))
     flank = np.sin(0.5 * np.pi * np.clip((1.0 - np.abs(across)) / 0.3, 0.0, 1.0))
-    floor = _FOOT + (1.0 - _FOOT) * np.clip((1.0 - down) / (1.0 - _HEAD_M), 0.0, 1.0) ** 0.9
+    floor = _FOOT + (1.0 - _FOOT) * np.clip((1.0 - down) / (1.0 - _HEAD), 0.0, 1.0) ** 0.9
     depth = np.where(inside, np.maximum(head * np.maximum(flank, 0.15) * floor, 0.02), 0.0)
     total = depth.sum() * dy * dx
     if total <= 0.0 or ground.closed[window][inside].any():

@@ -30,11 +30,12 @@ _CERTAIN_YEARS, _PROBABLE_YEARS = 500.0, 6000.0
 
 @dataclass(frozen=True)
 class Event:
-    """Which slide, how old, on which day (None where nobody saw it) and why."""
+    """Which slide, how old, on which day (None where nobody saw it), on which at the latest, and why."""
 
     number: int
     age_years: float
     day: date | None
+    latest: date
     cause: str
 
 
@@ -63,7 +64,7 @@ def draw_events(
 def _event(number: int, age_years: float, quake: date, until: date, rng: np.random.Generator) -> Event:
     cause, wet = str(rng.choice(_CAUSES, p=_SHARES)), rng.normal(0.0, 35.0)
     if age_years > _RECORDS_YEARS:
-        return Event(number, age_years, None, "unknown")
+        return Event(number, age_years, None, until - timedelta(days=int(365.25 * _RECORDS_YEARS)), "unknown")
     day = until - timedelta(days=round(365.25 * age_years))
     if cause == "rain":
         middle = date(day.year + (day.month > 7), 1, 31)
@@ -72,7 +73,7 @@ def _event(number: int, age_years: float, quake: date, until: date, rng: np.rand
             day = day.replace(year=day.year - 1)
     if cause == "earthquake":
         day = quake
-    return Event(number, max((until - day).days, 1) / 365.25, day, cause)
+    return Event(number, max((until - day).days, 1) / 365.25, day, day, cause)
 
 
 def tabulate(
@@ -117,8 +118,8 @@ def _row(event: Event, rows: NDArray[np.int64], cols: NDArray[np.int64], grid: G
         "id": f"simulated-{event.number:04d}-{kind}",
         "date": day,
         "date_low": day,
-        "date_high": day,
-        "date_certainty": "unknown" if day is None else "exact",
+        "date_high": pd.Timestamp(event.latest) + pd.Timedelta(days=1, seconds=-1),
+        "date_certainty": "unknown" if day is None else "certain",
         "type": kind,
         "cause": event.cause,
         "certainty": _certainty(event.age_years),
