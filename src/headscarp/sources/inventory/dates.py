@@ -39,16 +39,20 @@ def read_dates(values: pd.Series, formats: Sequence[str] = (*ISO, *PARTIAL)) -> 
             instant.astype("datetime64[ns]").dt.floor("s"), pd.Series("day", index=values.index), values.isna()
         )
     text = values.map(_text)
-    instant = pd.Series(pd.NaT, index=values.index, dtype="datetime64[ns]")
-    precision = pd.Series("", index=values.index, dtype=object)
+    # Many slides share a date: each different text is read once.
+    which, different = pd.factorize(text)
+    texts = pd.Series(different, dtype=object)
+    instant = pd.Series(pd.NaT, index=texts.index, dtype="datetime64[ns]")
+    precision = pd.Series("", index=texts.index, dtype=object)
     for form in formats:
-        left = instant.isna() & (text != "")
+        left = instant.isna() & (texts != "")
         if not left.any():
             break
-        found = _parse(text[left], form).dropna()
+        found = _parse(texts[left], form).dropna()
         instant.loc[found.index] = found
         precision.loc[found.index] = _precision(form)
-    return _dated(instant, precision, text == "")
+    each = [column.take(which).set_axis(values.index) for column in (instant, precision)]
+    return _dated(each[0], each[1], text == "")
 
 
 def dates_of_parts(year: pd.Series, month: pd.Series, day: pd.Series) -> Dates:
