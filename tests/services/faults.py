@@ -231,7 +231,7 @@ def set_rules(address: str, rules: Sequence[Rule]) -> None:
     connection.close()
 
 
-def _rule_of(text: str) -> Rule:
+def rule_of(text: str) -> Rule:
     """A rule from JSON, or from fault=NAME,path=PATTERN,times=3."""
     if text.lstrip().startswith("{"):
         return Rule(**json.loads(text))
@@ -245,6 +245,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("upstream")
     parser.add_argument("--port", type=int, default=9000)
-    parser.add_argument("--rule", action="append", type=_rule_of, default=[])
+    parser.add_argument("--rule", action="append", type=rule_of, default=[])
     chosen = parser.parse_args()
     FaultProxy(chosen.upstream, chosen.rule, port=chosen.port).serve()

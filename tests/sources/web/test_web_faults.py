@@ -5,8 +5,9 @@ import json
 import pytest
 
 from headscarp.core.errors import SourceError
+from services import faults
 from services.faultkinds import FAULTS
-from services.faults import Rule
+from services.faults import FaultProxy, Rule
 
 PASSING = {
     "busy": {"seconds": 0.0},
@@ -134,3 +135,29 @@ def test_a_service_without_tags_is_told_by_length_alone(proxy, holdings, client_
     file.seek(200_000)
     with pytest.raises(SourceError, match="changed while it was read"):
         file.read(1)
+
+
+def test_the_proxy_runs_in_a_process_of_its_own_before_every_service(files, holdings, client_of, tmp_path):
+    from types import SimpleNamespace
+
+    (tmp_path / "services.json").write_text(
+        json.dumps({"files": {"address": files.address}, "other": {"missing": "x"}})
+    )
+    state = faults.start(tmp_path)
+    try:
+        (front,) = (SimpleNamespace(**front) for front in state["fronts"].values())
+        faults.set_rules(front.address, [Rule("truncated", path=r"\.bin$", times=1)])
+        client = client_of(front)
+        assert client.get(f"{front.address}/noise.bin").read_bytes() == (holdings / "noise.bin").read_bytes()
+        assert client.requests == 2
+    finally:
+        faults.stop(state)
+
+
+def test_rules_may_be_told_in_words():
+    assert faults.rule_of("fault=busy,path=tif$,times=3,seconds=0.5,ranges=true") == Rule(
+        "busy", path="tif$", times=3, seconds=0.5, ranges=True
+    )
+    assert faults.rule_of('{"fault": "page", "every": 2}') == Rule("page", every=2)
+    with pytest.raises(ValueError, match="no such fault: flood"):
+        FaultProxy("http://127.0.0.1:1", [Rule("flood")])

@@ -160,3 +160,33 @@ def test_a_search_goes_through_the_client_page_by_page_and_offline_too(tmp_path,
             offline, client = search(offline=True)
             assert offline == online
             assert client.requests == 0
+
+
+def test_a_key_in_netrc_goes_to_its_host_alone(tmp_path, cache, monkeypatch):
+    """As the hub of ERA5-Land wants it."""
+    seen = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.append((self.path, self.headers.get("Authorization", "")))
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login edh password s3cr3t\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    port = server.server_address[1]
+    client = Client([f"127.0.0.1:{port}", f"localhost:{port}"], cache=cache)
+    client.get_json(f"http://127.0.0.1:{port}/a")
+    client.get_json(f"http://localhost:{port}/b")
+    server.shutdown()
+    server.server_close()
+    assert seen == [("/a", "Basic ZWRoOnMzY3IzdA=="), ("/b", "")]

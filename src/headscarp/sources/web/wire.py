@@ -6,6 +6,7 @@ named, and lets no secret into an error: what the libraries below say holds whol
 """
 
 import email.utils
+import os
 import random
 import re
 import threading
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from http import cookiejar
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
@@ -21,7 +23,7 @@ from requests.adapters import HTTPAdapter
 
 import headscarp
 from headscarp.core.errors import SourceError
-from headscarp.sources.web.address import check_host, redirected, shown
+from headscarp.sources.web.address import check_host, origin_of, redirected, shown
 from headscarp.sources.web.body import Again, scrubbed
 
 T = TypeVar("T")
@@ -66,7 +68,9 @@ class Wire:
             threading.Lock(),
             random.Random(),
         )
-        self._session = requests.Session()
+        self._session, self._known = requests.Session(), dict[str, dict[str, Any]]()
+        # Requests would look through the whole environment at each request: it is looked through once a host.
+        self._session.trust_env = False
         self._session.cookies.set_policy(cookiejar.DefaultCookiePolicy(allowed_domains=[]))
         self._session.headers.update(
             {"User-Agent": f"headscarp/{headscarp.__version__}", "Accept-Encoding": "identity"}
@@ -141,7 +145,7 @@ class Wire:
                 self.requests += 1
             response = self._session.request(
                 method, url, headers=headers, json=body, stream=True, allow_redirects=False,
-                timeout=(min(self.timeout_s, 30.0), self.timeout_s),
+                timeout=(min(self.timeout_s, 30.0), self.timeout_s), **self._surroundings(url),
             )  # fmt: skip
             with response:
                 location = response.headers.get("Location")
@@ -152,6 +156,19 @@ class Wire:
                     raise AnswerError(f"{shown(url)} redirects a search elsewhere; give the address of today", 302)
                 url = check_host(target := redirected(url, location), self.hosts, sent_from=url) and target
         raise AnswerError(f"{shown(url)} redirects without end; give the address of the service as it is today", 302)
+
+    def _surroundings(self, url: str) -> dict[str, Any]:
+        """What the user's environment says of a host: its proxy, its certificates, and the key in ~/.netrc."""
+        origin = origin_of(url)
+        if origin not in self._known:
+            bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+            self._known[origin] = {
+                "proxies": requests.utils.get_environ_proxies(origin),
+                "auth": requests.utils.get_netrc_auth(origin),
+                "verify": bundle or True,
+            }
+        found = self._known[origin]
+        return {**found, "auth": None} if "@" in urlsplit(url).netloc else found
 
     def _pause(self, attempt: int, asked_s: float | None) -> float:
         """Full jitter, and not before the service said that it would answer again."""
