@@ -5,6 +5,7 @@ asked, and each row says of which part it is. Refuses a place where the survey h
 """
 
 from dataclasses import replace
+from typing import Any
 
 import geopandas as gpd
 import pandas as pd
@@ -27,8 +28,7 @@ def cgs_landslides(request: Request) -> gpd.GeoDataFrame:
     wanted = set(request.options.get("parts") or ("scarp", "deposit", "whole"))
     address = request.service.address.rstrip("/")
     layers = request.client.get_json(address, params={"f": "json"}, source=request.service.name).get("layers") or []
-    parts = {row["id"]: part_of_layer(str(row["name"])) for row in layers}
-    asked = {number: part for number, part in parts.items() if part in wanted}
+    asked = {number: part for number, part in _polygon_layers(layers).items() if part in wanted}
     if not asked:
         names = ", ".join(str(row["name"]) for row in layers) or "none"
         raise SourceError(f"{address} has no layer of {', '.join(sorted(wanted))}; its layers: {names}")
@@ -44,6 +44,16 @@ def cgs_landslides(request: Request) -> gpd.GeoDataFrame:
         box = ", ".join(f"{v:.4f}" for v in lonlat_box(request.grid))
         raise SourceError(f"{address} has mapped no {' or '.join(sorted(wanted))} in ({box}); choose another place")
     return check_inventory(gpd.GeoDataFrame(pd.concat(tables, ignore_index=True), crs=tables[0].crs))
+
+
+def _polygon_layers(layers: list[Any]) -> dict[Any, str]:
+    """The part of slides that each layer of polygons holds, by its number; a layer that is drawn anew for another scale
+    under the same name counts once."""
+    found: dict[str, Any] = {}
+    for row in layers:
+        if row.get("geometryType", "esriGeometryPolygon") == "esriGeometryPolygon":
+            found.setdefault(str(row["name"]), row["id"])
+    return {number: part_of_layer(name) for name, number in found.items()}
 
 
 CGS_LANDSLIDES = Source(
