@@ -1,7 +1,8 @@
 """The Copernicus DEM GLO-30: elevation of the surface, world-wide, about 30 m.
 
 It is a surface model: heights of treetops and roofs, in metres above the EGM2008 geoid. Has no time. Where there is no
-tile there is sea, and the stack is missing there. Refuses nothing that the grid allows; slopes are taken on the grid.
+tile there is sea, and the stack is missing there. Tiles are joined before they are brought onto the grid, so that
+slopes have no seams; only where the width of cells changes, at 50, 60, 70, 75, 80 and 85 degrees, there is one.
 """
 
 from collections.abc import Mapping

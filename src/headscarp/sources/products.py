@@ -59,7 +59,7 @@ class Product:
     assets: for each band the names of its asset, in any service. scaling: (item, asset, band name) -> how the numbers
     are meant. decode: for bands whose values are more than scaled numbers. resampling: for bands that must not be
     warped in the usual way of their kind. path: a property in which the scenes of one frame agree. timeless: all scenes
-    make one picture.
+    are tiles of one picture; its bands are continuous.
     """
 
     name: str

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from headscarp.core.band import NO_VALUE, Band
 from headscarp.core.errors import GridError, OffGridError, SourceError
 from headscarp.core.tile import Window
+from headscarp.sources.mosaics import lattice_of, read_mosaic
 from headscarp.sources.products import Look, Product, Scene
 from headscarp.sources.rasterfiles import open_raster
 from headscarp.sources.rasters import Raster, prepare_open, read_open
@@ -79,6 +80,21 @@ class SceneReader:
             if values is not None:
                 np.copyto(found, values, where=holes)
         return found
+
+    def read_tiles(self, scenes: Sequence[Scene], band: Band, window: Window) -> NDArray[Any]:
+        """A continuous band in a window of the grid, from tiles without time: (height, width), without seams."""
+        looks = [scene.looks[band.name] for scene in scenes if band.name in scene.looks]
+        # Each alone first: what cannot be had is noted, and the others, which then are in the cache, go on without it.
+        had = [look for look in looks if self.read_look(look, band, window) is not None]
+        lattices: dict[tuple[str, float, float], list[Look]] = {}
+        for look in had:
+            lattices.setdefault(lattice_of(look.address, opener=self.open), []).append(look)
+        found = np.full((window.height, window.width), np.nan)
+        for tiles in lattices.values():
+            paths, scaling = [look.address for look in tiles], tiles[0].scaling
+            values = read_mosaic(paths, self.request.grid, window, kind=band.kind, scaling=scaling, opener=self.open)
+            np.copyto(found, values, where=np.isnan(found))
+        return as_band(found, band)
 
     def read_look(self, look: Look, band: Band, window: Window) -> NDArray[Any] | None:
         """One look in a window of the grid, in the band's type; None where it lies off the grid or cannot be had."""
@@ -147,7 +163,8 @@ class _FrameArray:
             window = Window(min(rows), min(cols), max(rows) - min(rows) + 1, max(cols) - min(cols) + 1)
             picked = np.ix_(np.array(rows) - window.row, np.array(cols) - window.col)
             for i, frame in enumerate(spans[0]):
-                pixels[i] = self.reader.read_frame(self.frames[frame], self.band, window)[picked]
+                read = self.reader.read_tiles if self.reader.product.timeless else self.reader.read_frame
+                pixels[i] = read(self.frames[frame], self.band, window)[picked]
         dropped = tuple(axis for axis, i in enumerate(index) if not isinstance(i, slice))
         return pixels.squeeze(dropped)
 
