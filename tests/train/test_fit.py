@@ -98,6 +98,7 @@ def test_tensorboard_holds_a_scalar_of_each_epoch(whole):
     events = EventAccumulator(str(whole / "llr" / "log"))
     events.Reload()
     names = {"loss", "validation_nll", "constant_nll", "skill", "learning_rate", "pixels_per_second"}
+    names |= {"accuracy", "precision", "recall", "iou"}
     assert set(events.Tags()["scalars"]) == names
     assert [e.step for e in events.Scalars("validation_nll")] == [1, 2, 3]
 

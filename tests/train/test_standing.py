@@ -6,7 +6,7 @@ import torch
 from headscarp.core.errors import TrainingError
 from headscarp.nets.net import Schedule
 from headscarp.train.config import FitConfig
-from headscarp.train.standing import Standing, goes_on, judge
+from headscarp.train.standing import Standing, Validation, goes_on, judge
 
 NET = torch.nn.Linear(1, 1)
 
@@ -18,7 +18,7 @@ def after(nlls, **settings):
     for i, nll in enumerate(nlls):
         with torch.no_grad():
             NET.bias.fill_(i)
-        judge(standing, NET, loop, loss=0.5, nll=nll, constant=0.4)
+        judge(standing, NET, loop, loss=0.5, found=Validation(nll, 100, 14, 10, 7))
     return standing, loop
 
 
@@ -44,7 +44,7 @@ def test_training_stops_early():
 
 def test_history_tells_skill_against_the_constant():
     row = after([0.3])[0].history[0]
-    assert row["skill"] == pytest.approx(1 - 0.3 / 0.4)
+    assert row["skill"] == pytest.approx(1 - 0.3 / row["constant_nll"])
     assert row["epoch"] == 1
 
 
@@ -52,3 +52,17 @@ def test_history_tells_skill_against_the_constant():
 def test_a_validation_nll_that_is_not_finite_says_what_to_try(value):
     with pytest.raises(TrainingError, match=r"in epoch 2 .* try learning_rate = 0\.125"):
         after([0.3, value])
+
+
+def test_calls_are_counted_as_by_hand():
+    """100 pixels, 14 landslides, 10 called, 7 of them rightly: 3 false alarms, 7 missed."""
+    found = Validation(0.3, 100, 14, 10, 7)
+    assert found.accuracy == pytest.approx(0.9)
+    assert found.precision == pytest.approx(0.7)
+    assert found.recall == pytest.approx(0.5)
+    assert found.iou == pytest.approx(7 / 17)
+    assert found.constant == pytest.approx(-0.14 * math.log(0.14) - 0.86 * math.log(0.86))
+    nothing = Validation(0.3, 100, 14, 0, 0)
+    assert nothing.accuracy == pytest.approx(0.86)
+    assert math.isnan(nothing.precision)
+    assert nothing.recall == nothing.iou == 0

@@ -44,14 +44,14 @@ def test_the_net_ends_with_the_weights_of_its_best_epoch(ground, fabric):
     net, standing = trained_net(ground, "llr", wild, fabric=fabric)
     assert standing.best_epoch < 6
     settings = wild.for_loop(type(net).schedule)
-    nll, _ = validate(net, make_lesson(ground, net, wild), settings, fabric=fabric)
+    nll = validate(net, make_lesson(ground, net, wild), settings, fabric=fabric).nll
     assert nll == standing.best_nll == min(row["validation_nll"] for row in standing.history)
     assert nll < standing.history[-1]["validation_nll"]
 
 
 def test_validation_is_at_natural_prevalence_over_every_pixel_once(ground, fabric):
     lesson, net, settings = lesson_and_net(ground, "prevalence", fabric=fabric)
-    _, constant = validate(net, lesson, settings, fabric=fabric)
+    constant = validate(net, lesson, settings, fabric=fabric).constant
     world, shape = ground.stack, ground.split.shape
     codes = ground.split.codes(lesson.validation[0].window._replace(row=0, col=0, height=shape[0], width=shape[1]))
     counts = (codes == 1 + PARTS.index("validation")) & (world["valid"].to_numpy() == 1)

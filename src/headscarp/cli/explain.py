@@ -33,7 +33,7 @@ def explain(
     around a place. The two methods can differ, since a net can lean on one of two bands that say the same; the
     report says where they do.
 
-        headscarp explain sacnn/ stack.zarr --out why/ --at 73.4 34.5
+        headscarp explain sacnn/ stack.zarr --out why/ --at 73.33 34.62
     """
     from headscarp.explain.explain import explain as explain_bundle
     from headscarp.report.explanation import write_explanation_report

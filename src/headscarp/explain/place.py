@@ -54,9 +54,9 @@ def pixel_of(grid: Grid, place: tuple[float, float]) -> tuple[float, float, int,
     Raises GridError where it is on the grid in neither way.
     """
     x, y = (float(v) for v in place)
-    ways = [(x, y)]
+    ways, crs = [(x, y)], CRS(grid_to_json(grid)["crs"])
     if abs(x) <= 180 and abs(y) <= 90:
-        to_grid = Transformer.from_crs(CRS("EPSG:4326"), CRS(grid_to_json(grid)["crs"]), always_xy=True)
+        to_grid = Transformer.from_crs(CRS("EPSG:4326"), crs, always_xy=True)
         ways.append(to_grid.transform(x, y))
     for at_x, at_y in ways:
         if np.isfinite([at_x, at_y]).all():
@@ -67,7 +67,7 @@ def pixel_of(grid: Grid, place: tuple[float, float]) -> tuple[float, float, int,
     box = grid.extent.boundingbox
     raise GridError(
         f"the place {x:g} {y:g} is not on the grid, which reaches from x {box.left:.0f} to {box.right:.0f} and from y "
-        f"{box.bottom:.0f} to {box.top:.0f} ({grid.crs}); give x and y in that CRS, or longitude and latitude"
+        f"{box.bottom:.0f} to {box.top:.0f} ({crs.name}); give x and y in that CRS, or longitude and latitude"
     )
 
 

@@ -6,7 +6,7 @@ Nets know tensors and bands; refuse to know files, grids or coordinate systems.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, final
 
 import torch
 from torch import nn
@@ -110,12 +110,22 @@ class PixelNet(Net):
         logits: torch.Tensor = self.trunk(self.front(batch))
         return logits
 
+    @final
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
         assert batch.y is not None
         return {"nll": nll(self.logits(batch)[:, 0], batch.y)}
 
+    @final
     def predict(self, batch: Batch) -> torch.Tensor:
         return torch.sigmoid(self.logits(batch).float())
+
+
+def losses_and_prediction(net: Net, batch: Batch) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    """What net.losses(batch) and net.predict(batch) give, from one pass where both come from the same log-odds."""
+    if not isinstance(net, PixelNet) or batch.y is None:
+        return net.losses(batch), net.predict(batch)
+    logits = net.logits(batch)
+    return {"nll": nll(logits[:, 0], batch.y)}, torch.sigmoid(logits.float())
 
 
 def nll(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

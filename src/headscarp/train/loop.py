@@ -5,7 +5,6 @@ a loss that is not finite. Devices, precision and several processes are Lightnin
 """
 
 import functools
-import math
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -20,7 +19,7 @@ from headscarp.core.band import UNLABELLED
 from headscarp.core.errors import TrainingError
 from headscarp.core.progress import Progress, log, progress
 from headscarp.nets.batch import Batch
-from headscarp.nets.net import Net
+from headscarp.nets.net import Net, losses_and_prediction
 from headscarp.tiles.sampling import batches
 from headscarp.train.checkpoint import load_checkpoint, save_checkpoint
 from headscarp.train.config import Settings
@@ -28,7 +27,7 @@ from headscarp.train.devices import shared_loss, total, training_share
 from headscarp.train.lesson import Lesson, drawn_tiles
 from headscarp.train.log import EpochLog
 from headscarp.train.optimisers import make_optimiser
-from headscarp.train.standing import Standing, check_finite, goes_on, judge
+from headscarp.train.standing import Standing, Validation, check_finite, goes_on, judge
 
 _LOOK_EVERY = 10  # steps between looks at the loss; a look makes an accelerator wait
 
@@ -59,9 +58,9 @@ def train(
             for group in optimiser.param_groups:
                 group["lr"] = standing.learning_rate
             loss, pixels_per_s = _learn(module, optimiser, lesson, settings, fabric, standing, bar)
-            nll, constant = validate(net, lesson, settings, fabric=fabric, bar=bar)
-            judge(standing, net, settings, loss=loss, nll=nll, constant=constant)
-            bar.advance(0, f"epoch {standing.epoch}: loss {loss:.4f}, validation NLL {nll:.4f}")
+            found = validate(net, lesson, settings, fabric=fabric, bar=bar)
+            judge(standing, net, settings, loss=loss, found=found)
+            bar.advance(0, f"epoch {standing.epoch}: loss {loss:.4f}, validation NLL {found.nll:.4f}")
             if told and fabric.is_global_zero:
                 told.write(standing.history, pixels_per_s)
             if folder and fabric.is_global_zero:
@@ -74,24 +73,27 @@ def train(
 
 def validate(
     net: Net, lesson: Lesson, settings: Settings, *, fabric: Fabric, bar: Progress | None = None
-) -> tuple[float, float]:
-    """Mean NLL (nats) over all labelled validation pixels, and that of the constant that predicts their prevalence."""
+) -> Validation:
+    """How good the net is on all labelled validation pixels, at natural prevalence."""
     net.eval()
-    sums = torch.zeros(3, dtype=torch.float64, device=fabric.device)  # of losses, labelled and positive pixels
+    # of losses; of labelled, positive, called (probability of 0.5 or more) and rightly called pixels
+    sums = torch.zeros(5, dtype=torch.float64, device=fabric.device)
     mine = lesson.validation[fabric.global_rank :: fabric.world_size]
     with torch.no_grad(), fabric.autocast():
         for batch in batches(lesson.reader, mine, batch_size=settings.batch_size, workers=settings.workers):
             batch = batch.to(fabric.device)
-            counted, positive = (batch.y != UNLABELLED).sum(), (batch.y == 1).sum()  # type: ignore[union-attr]
-            sums += torch.stack([_sum_of(net.losses(batch)) * counted, counted, positive]).double()
+            losses, predicted = losses_and_prediction(net, batch)
+            assert batch.y is not None
+            labelled, positive = batch.y != UNLABELLED, batch.y == 1
+            called = (predicted[:, 0] >= 0.5) & labelled
+            counts = [pixels.sum() for pixels in (labelled, positive, called, called & positive)]
+            sums += torch.stack([_sum_of(losses) * counts[0], *counts]).double()
             if bar:
                 bar.advance(len(batch.tiles) * fabric.world_size)
-    losses, labelled, positives = total(fabric, sums).tolist()
-    if not labelled:
+    loss, *pixels = total(fabric, sums).tolist()
+    if not pixels[0]:
         raise TrainingError("the validation part of the split has no labelled pixel; use another split or seed")
-    share = positives / labelled
-    constant = -sum(p * math.log(p) for p in (share, 1 - share) if p > 0)
-    return losses / labelled, constant
+    return Validation(loss / pixels[0], *pixels)
 
 
 class _Losses(torch.nn.Module):

@@ -12,6 +12,42 @@ from headscarp.core.errors import TrainingError
 from headscarp.train.config import Settings
 
 
+@dataclass(frozen=True)
+class Validation:
+    """What a net reached on the validation part: mean NLL in nats, and pixels: labelled, landslides, called landslides
+    at a probability of 0.5 before any calibration, and rightly called so."""
+
+    nll: float
+    labelled: float
+    positives: float
+    called: float
+    hits: float
+
+    @property
+    def constant(self) -> float:
+        """NLL of the constant that predicts the prevalence."""
+        share = self.positives / self.labelled
+        return -sum(p * math.log(p) for p in (share, 1 - share) if p > 0)
+
+    @property
+    def accuracy(self) -> float:
+        return 1 - (self.called + self.positives - 2 * self.hits) / self.labelled
+
+    @property
+    def precision(self) -> float:
+        """NaN where nothing is called."""
+        return self.hits / self.called if self.called else math.nan
+
+    @property
+    def recall(self) -> float:
+        return self.hits / self.positives if self.positives else math.nan
+
+    @property
+    def iou(self) -> float:
+        union = self.called + self.positives - self.hits
+        return self.hits / union if union else math.nan
+
+
 @dataclass
 class Standing:
     """What one epoch hands to the next, beside the weights and the optimiser.
@@ -36,13 +72,14 @@ def goes_on(standing: Standing, settings: Settings) -> bool:
     return standing.epoch < settings.epochs and standing.since_best < settings.stop_after
 
 
-def judge(
-    standing: Standing, net: torch.nn.Module, settings: Settings, *, loss: float, nll: float, constant: float
-) -> None:
+def judge(standing: Standing, net: torch.nn.Module, settings: Settings, *, loss: float, found: Validation) -> None:
     """Takes a finished epoch into account: its weights where they are the best, else a step nearer to halving."""
+    nll, constant = found.nll, found.constant
     check_finite("the validation NLL", nll, standing, settings)
     standing.epoch += 1
-    row = (standing.epoch, standing.learning_rate, loss, nll, constant, 1 - nll / constant if constant else math.nan)
+    skill = 1 - nll / constant if constant else math.nan
+    shares = (found.accuracy, found.precision, found.recall, found.iou)
+    row = (standing.epoch, standing.learning_rate, loss, nll, constant, skill, *shares)
     standing.history.append(dict(zip(COLUMNS, row, strict=True)))
     if nll < standing.best_nll:
         standing.best_nll, standing.best_epoch = nll, standing.epoch
@@ -69,5 +106,9 @@ def check_finite(what: str, value: float, standing: Standing, settings: Settings
     )
 
 
-COLUMNS = ("epoch", "learning_rate", "loss", "validation_nll", "constant_nll", "skill")
-"""Of a row of the history; NLL in nats per pixel, skill against the constant that predicts the prevalence."""
+COLUMNS = (
+    *("epoch", "learning_rate", "loss", "validation_nll", "constant_nll", "skill"),
+    *("accuracy", "precision", "recall", "iou"),
+)
+"""Of a row of the history; NLL in nats per pixel, skill against the constant that predicts the prevalence. The last
+four are of the landslides called at a probability of 0.5 on the validation part, NaN where the net calls none."""
