@@ -1,6 +1,6 @@
 """A proxy on 127.0.0.1 that stands in front of a service and spoils what it answers, by rule.
 
-    python tests/services/faults.py http://127.0.0.1:8000 --port 9000 --rule fault=truncated,path=tif$,times=3
+    PYTHONPATH=tests python -m services.faults http://127.0.0.1:8000 --port 9000 --rule fault=truncated,times=3
 
 A rule says which requests it meets, how many of them, and what happens to them (`faultkinds.FAULTS`). Rules of a
 running proxy are set by `proxy.rules = [...]`, or with a POST of a JSON list to /-/rules. Passes on all else as it is.

@@ -1,5 +1,6 @@
 """The cache: nothing half is ever seen, damage is mended, processes share it, offline gives what online gave."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from headscarp.core.errors import SourceError
+from headscarp.core.errors import OutputError, SourceError
+from headscarp.sources.web.cache import Draft
 from headscarp.sources.web.client import AnswerError, Client
 from services.faults import Rule
 
@@ -172,3 +174,15 @@ def test_the_folder_is_that_of_the_environment(proxy, tmp_path, monkeypatch):
     monkeypatch.setenv("HEADSCARP_CACHE", str(tmp_path / "mine"))
     path = Client([proxy.host]).get(f"{proxy.address}/small.bin")
     assert path.is_relative_to(tmp_path / "mine")
+
+
+def test_a_full_disk_is_said_at_once_and_leaves_nothing(proxy, client_of, cache, monkeypatch):
+    def write(draft: Draft, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Draft, "write", write)
+    for ask in (client_of(proxy).get, client_of(proxy).open):
+        with pytest.raises(OutputError, match="the disk is full"):
+            ask(f"{proxy.address}/noise.bin")
+    assert len(proxy.log) == 2
+    assert list(cache.glob("partial/*")) == bodies(cache) == []
