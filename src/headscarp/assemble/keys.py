@@ -7,6 +7,7 @@ import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -54,14 +55,14 @@ def nearest(given: str, known: Iterable[str], what: str, where: str) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Dataclasses as dictionaries (a trailing _ dropped from names), tuples as lists, paths as text."""
+    """Dataclasses as dictionaries (a trailing _ dropped from names), tuples as lists, paths and days as text."""
     if is_dataclass(value) and not isinstance(value, type):
         return {f.name.rstrip("_"): plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
+    return str(value) if isinstance(value, Path | date) else value
 
 
 def _typed(value: Any, hint: Any, where: str) -> Any:
