@@ -26,7 +26,10 @@ def compare(
     out: Out,
     nets: Annotated[
         str,
-        typer.Option("--nets", help="Comma-separated: prevalence,random,slope,llr,nn,sann,cnn,sacnn,logistic,forest."),
+        typer.Option(
+            "--nets",
+            help="Comma-separated: prevalence,random,slope,llr,nn,sann,cnn,sacnn,unet,logistic,forest,threshold.",
+        ),
     ] = "prevalence,random,slope,llr,nn,sann,cnn,sacnn,forest",
     label: Label = None,
     splits: Annotated[str, typer.Option("--splits", help="Comma-separated: blocks,random.")] = "blocks,random",
@@ -48,7 +51,8 @@ def compare(
     """Train and test several nets on the same splits, and say in words which is better than which.
 
     Each net is trained on every split and scored on the same test pixels, with intervals from a block bootstrap;
-    `forest` and `logistic` are scikit-learn baselines. A comparison that was stopped goes on with `--resume`.
+    `forest` and `logistic` are scikit-learn baselines, `threshold` cuts the one band that parts landslides best. A
+    comparison that was stopped goes on with `--resume`.
 
         headscarp compare stack.zarr --nets prevalence,slope,llr,sacnn,forest --splits blocks,random --out compare/
     """

@@ -24,7 +24,7 @@ from headscarp.cli.output import say, tell
 
 def train(
     stack: StackPath,
-    net: Annotated[str, typer.Option("--net", help="prevalence, random, slope, llr, nn, sann, cnn or sacnn.")],
+    net: Annotated[str, typer.Option("--net", help="prevalence, random, slope, llr, nn, sann, cnn, sacnn or unet.")],
     out: Out,
     label: Label = None,
     split: SplitOption = None,

@@ -98,7 +98,8 @@ def compare(
         if unit.net in known:
             evaluation = _score_known(known[unit.net], cached, split, name=unit.net, workers=workers)
         elif unit.net in TABLE_MODELS:
-            evaluation = fit_table_model(unit.net, cached, split, seed=config.seed, workers=workers)
+            own = config.net_arguments if unit.net in configs else {}
+            evaluation = fit_table_model(unit.net, cached, split, seed=config.seed, workers=workers, arguments=own)
         else:
             config = with_aligned(config, unit.net, out / "runs" / Unit(unit.split, unit.fold, ALIGNED_FROM).id)
             bundle = fit(cached, net=unit.net, split=split, out=folder, config=config, resume=True, cache=cached)

@@ -1,10 +1,12 @@
-"""Baselines on tables: logistic regression and random forest by scikit-learn, on pixels without their neighbours.
+"""Baselines on tables: logistic regression and random forest by scikit-learn, and a threshold on one band.
 
-They see the same training pixels, splits and test pixels as the nets. Negatives are thinned for speed and the
-probabilities corrected back to the natural prevalence, so that their likelihood is comparable.
+They see pixels without their neighbours: the same training pixels, splits and test pixels as the nets. Where negatives
+are thinned for speed, probabilities are corrected back to the natural prevalence, so that likelihoods are comparable.
 """
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,8 +16,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from headscarp.core.band import Band
+from headscarp.core.band import Band, feature_names
 from headscarp.core.calibration import fit_platt
+from headscarp.core.errors import StackError
 from headscarp.core.stack import feature_bands
 from headscarp.evaluation.evaluate import Evaluation, evaluate_predictor
 from headscarp.evaluation.metrics import best_f1_threshold
@@ -23,23 +26,51 @@ from headscarp.evaluation.streaming import ScoreHistogram
 from headscarp.nets.batch import Batch
 from headscarp.tiles.partition import Split
 from headscarp.tiles.statistics import encoded, labelled_table
+from headscarp.train.config import check_choice
+from headscarp.train.threshold import Threshold
 
 MOST_ROWS = 1_000_000
 NEGATIVES_PER_POSITIVE = 10
 
 
-def logistic(seed: int, workers: int) -> Any:
+@dataclass(frozen=True)
+class TableModel:
+    """How a classifier is made, and whether it is fitted on thinned negatives. make: (seed, workers, bands, its own
+    arguments) -> something with fit and predict_proba."""
+
+    make: Callable[..., Any]
+    thinned: bool = True
+
+
+def logistic(seed: int, workers: int, bands: Sequence[Band]) -> Any:
     """Logistic regression on standardised features, with next to no penalty."""
-    del seed, workers
+    del seed, workers, bands
     return make_pipeline(StandardScaler(), LogisticRegression(C=1e3, max_iter=1000))
 
 
-def forest(seed: int, workers: int) -> Any:
+def forest(seed: int, workers: int, bands: Sequence[Band]) -> Any:
     """Random forest of 300 trees; leaves of 5 pixels keep probabilities away from 0 and 1."""
+    del bands
     return RandomForestClassifier(300, min_samples_leaf=5, random_state=seed, n_jobs=workers)
 
 
-TABLE_MODELS: dict[str, Callable[[int, int], Any]] = {"logistic": logistic, "forest": forest}
+def threshold(seed: int, workers: int, bands: Sequence[Band], *, band: str | None = None) -> Any:
+    """A threshold on one continuous band; None: on the one that parts training pixels best, by F1. Raises RecipeError
+    for another band, StackError where there is none."""
+    del seed, workers
+    names, columns = feature_names(bands), [b.name for b in bands if b.kind == "continuous"]
+    if not columns:
+        raise StackError("a threshold needs a continuous band, and the stack has none; leave 'threshold' out")
+    if band is not None:
+        check_choice("band of 'threshold'", band, columns)
+    return Threshold([names.index(name) for name in columns if band in (None, name)])
+
+
+TABLE_MODELS: dict[str, TableModel] = {
+    "logistic": TableModel(logistic),
+    "forest": TableModel(forest),
+    "threshold": TableModel(threshold, thinned=False),
+}
 
 
 class TablePredictor:
@@ -65,17 +96,31 @@ class TablePredictor:
         return out
 
 
-def fit_table_model(name: str, stack: xr.Dataset, split: Split, *, seed: int = 0, workers: int = 1) -> Evaluation:
-    """Fits one of TABLE_MODELS on the training part, calibrates on validation, and scores every part."""
-    bands = feature_bands(stack)
+def fit_table_model(
+    name: str,
+    stack: xr.Dataset,
+    split: Split,
+    *,
+    seed: int = 0,
+    workers: int = 1,
+    arguments: Mapping[str, Any] | None = None,
+) -> Evaluation:
+    """Fits one of TABLE_MODELS on the training part, calibrates on validation, and scores every part.
+
+    arguments: the model's own. Raises RecipeError for one that it does not have.
+    """
+    bands, model_of = feature_bands(stack), TABLE_MODELS[name]
+    for key in arguments or {}:
+        check_choice(f"argument of {name!r}", key, list(inspect.signature(model_of.make).parameters)[3:])
+    model = model_of.make(seed, workers, bands, **(arguments or {}))
     x, y, *_ = labelled_table(stack, bands, split=split, part="train", limit=MOST_ROWS, seed=seed)
-    rows, shift = thinned(y, np.random.default_rng(seed))
-    model = TABLE_MODELS[name](seed, workers).fit(x[rows], y[rows])
+    rows, shift = thinned(y, np.random.default_rng(seed)) if model_of.thinned else (slice(None), 0.0)
+    model = model.fit(x[rows], y[rows])
     predictor = TablePredictor(model, bands, log_odds_shift=shift)
     x, y, *_ = labelled_table(stack, bands, split=split, part="validation", limit=MOST_ROWS, seed=seed)
     calibration = fit_platt(ScoreHistogram.of(predictor.rows(x), y))
     predictor.calibrate = calibration.apply
-    threshold = best_f1_threshold(ScoreHistogram.of(predictor.rows(x), y))
+    cut = best_f1_threshold(ScoreHistogram.of(predictor.rows(x), y))
     return evaluate_predictor(
         predictor,
         stack,
@@ -83,7 +128,7 @@ def fit_table_model(name: str, stack: xr.Dataset, split: Split, *, seed: int = 0
         bands=bands,
         halo_px=0,
         name=name,
-        threshold=threshold if np.isfinite(threshold) else 0.5,
+        threshold=cut if np.isfinite(cut) else 0.5,
         workers=1,
         seed=seed,
     )
