@@ -5,10 +5,12 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from affine import Affine
 
 from headscarp.core.band import Band
 from headscarp.core.errors import RecipeError
-from headscarp.core.stack import LABEL
+from headscarp.core.grid import Grid
+from headscarp.core.stack import LABEL, make_stack
 from headscarp.core.tile import Tile, Window
 from headscarp.terrain import aspect
 from headscarp.tiles.reader import TilePixels, TileReader
@@ -159,3 +161,29 @@ def test_an_error_in_a_thread_is_raised_to_who_reads(world, bands):
     tiles = [Tile(Window(0, 0, 16, 16), sample=0), Tile(Window(0, 0, 17, 16))]
     with pytest.raises(ValueError, match="shape"):
         list(batches(TileReader(world((130, 170)), bands), tiles, batch_size=2))
+
+
+def test_no_pixel_and_no_turned_twin_of_one_counts_in_two_parts():
+    """A band holds the number of each cell, so that whatever counts can be traced home through flips and turns."""
+    rng = np.random.default_rng(4)
+    shape = (260, 200)
+    grid = Grid(shape, Affine(10, 0, 500000, 0, -10, 4200000), "EPSG:32610")
+    number = np.arange(shape[0] * shape[1], dtype=float).reshape(shape)
+    bands = {Band("number", "continuous"): number, Band(LABEL, "label"): rng.random(shape) < 0.2}
+    stack = make_stack(grid, bands)
+    split = split_blocks(stack, block_size_m=300.0, folds=5, fold=1, seed=3)
+    counted = {}
+    for part in ("train", "validation", "test"):
+        tiles = train_tiles(split, part, size=64, halo=8)
+        reader = TileReader(stack, (Band("number", "continuous"),), split=split)
+        seeds = (1, 7) if part == "train" else (None,)
+        found = [
+            batch.x[:, 0][batch.y != 255].numpy().astype(int)
+            for seed in seeds
+            for batch in batches(reader, tiles, batch_size=4, augment_seed=seed)
+        ]
+        counted[part] = set(np.concatenate(found).tolist())
+    assert counted["train"]
+    assert not counted["train"] & (counted["validation"] | counted["test"])
+    assert not counted["validation"] & counted["test"]
+    assert sum(len(part) for part in counted.values()) == number.size
