@@ -23,6 +23,7 @@ from headscarp.cli.compare import compare
 from headscarp.cli.datasets import datasets
 from headscarp.cli.demo import demo
 from headscarp.cli.evaluate import evaluate
+from headscarp.cli.explain import explain
 from headscarp.cli.fetch import fetch
 from headscarp.cli.info import info
 from headscarp.cli.predict import predict
@@ -69,6 +70,7 @@ for _verb in (
     audit,
     train,
     evaluate,
+    explain,
     compare,
     search,
     predict,

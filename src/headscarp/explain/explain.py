@@ -200,11 +200,11 @@ def _difference(strong: list[str], missed: list[str]) -> str:
     parts = []
     if only_strong:
         parts.append(
-            f"{_listed(only_strong)}: strong, but hardly missed when shuffled, since another band says the same or "
-            "because it only moves the log-odds where they decide nothing"
+            f"{_listed(only_strong)}: strong, but hardly missed when shuffled, because another band says the same or "
+            "the log-odds move where they decide nothing"
         )
     if only_missed:
-        parts.append(f"{_listed(only_missed)}: missed more than their share of the log-odds tells")
+        parts.append(f"{_listed(only_missed)}: missed more than the strength tells")
     return "The two methods differ. " + "; ".join(parts) + "." if parts else "Both methods name the same bands."
 
 
