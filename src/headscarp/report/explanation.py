@@ -22,8 +22,8 @@ def write_explanation_report(explanation: Explanation, out: str | Path) -> Path:
     figures = [
         (
             save_figure(bands_figure(explanation), out / "bands.png"),
-            "Left: how far a band moves the log-odds of a pixel, on average up (orange) or down (blue). Right: what the "
-            "map loses when the band comes from another tile; the line reaches from the least to the most of the repeats.",
+            "Left: how far a band moves the log-odds of a cell, on average up (orange) or down (blue). Right: what the "
+            "map loses when the band comes from another tile; lines reach from the least to the most of the repeats.",
         )
     ]
     sections = [Section("Which bands", figures=tuple(figures), table=_table(explanation))]
