@@ -86,7 +86,7 @@ def main() -> int:
 def ours(source: str, folder: str) -> None:
     """Strips with their halo read, derived, cropped and written: memory does not grow with the raster's height."""
     halo = max(halo_px(name) for name in NAMES)
-    with rasterio.Env(GDAL_CACHEMAX=64), rasterio.open(source) as dem:
+    with rasterio.Env(GDAL_CACHEMAX=64 << 20), rasterio.open(source) as dem:
         height, width = dem.shape
         targets = {name: rasterio.open(Path(folder, f"{name}.tif"), "w", **dem.profile) for name in NAMES}
         for first in range(0, height, STRIP_ROWS):

@@ -94,3 +94,19 @@ def test_the_pixels_of_another_request_are_not_gone_on_with(tmp_path):
     store_stack(lazy_stack(Pixels()), tmp_path / "t.zarr", {"source": "b"})
     with pytest.raises(OutputError):
         store_stack(lazy_stack(Pixels()), tmp_path / "t.zarr", {"source": "b"})
+
+
+def test_what_a_killed_run_left_in_its_blocks_is_there_at_the_end(tmp_path):
+    with pytest.raises(ConnectionError):
+        store_stack(lazy_stack(Pixels(fail_at=4)), tmp_path / "s.zarr", {}, facts=lambda: {"missing": ["a"]})
+    seen = []
+    store_stack(
+        lazy_stack(Pixels()),
+        tmp_path / "s.zarr",
+        {},
+        facts=lambda: {"missing": ["b"]},
+        at_end=lambda facts: seen.extend(facts) or {"told": True},
+    )
+    assert {"missing": ["a"]} in seen
+    assert {"missing": ["b"]} in seen
+    assert len(seen) == 2 * FRAMES + 2

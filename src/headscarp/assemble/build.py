@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from headscarp.assemble.chips import build_chips
 from headscarp.assemble.grids import make_grid
 from headscarp.assemble.layers import Context, Layer, PointLabel, PolygonLabel
 from headscarp.assemble.places import grown
@@ -78,6 +79,9 @@ def build(
     out = Path(out).absolute()
     if not (resume and out.exists()):
         check_output(out, overwrite=overwrite)
+    if recipe.chips is not None:
+        with _workers(workers, scheduler) as pool:
+            return build_chips(recipe, out, pool, resume=resume)
     recipe = with_sources(recipe, out.with_name(FETCHED), offline=offline)
     plan = make_plan(recipe)
     made = made_by("build", settings=recipe.resolved(), inputs=plan.inputs, seed=recipe.seed)

@@ -126,18 +126,24 @@ def _had(item: SourceRecipe, request: Request, out: Path, connections: int, *, o
     client.ledger.keep_in(ledger)
     read = SOURCES[item.source].read(request)
 
-    def at_end() -> dict[str, Any]:
-        facts = {"made": made_by("fetch", settings=job), "missing": [asdict(m) for m in client.missing]}
+    def missing() -> dict[str, Any]:
+        return {"missing": [asdict(m) for m in client.missing]}
+
+    def at_end(of_blocks: list[Mapping[str, Any]]) -> dict[str, Any]:
+        # What an earlier run could not have stands in the blocks that it finished.
+        rows = [row for facts in [*of_blocks, missing()] for row in facts.get("missing", [])]
+        unique = list({json.dumps(row, sort_keys=True): row for row in rows}.values())
+        facts = {"made": made_by("fetch", settings=job), "missing": unique}
         write_json(path.with_suffix(".json"), {**facts, "fetched": [asdict(f) for f in client.fetched]})
         return facts
 
     if isinstance(read, gpd.GeoDataFrame):
         _store_features(read, path)
-        at_end()
+        at_end([])
         finish(_partial(path), path)
     else:
         note = _progress_of(client)
-        store_stack(read, path, job, workers=connections, overwrite=True, note=note, at_end=at_end)
+        store_stack(read, path, job, workers=connections, overwrite=True, note=note, facts=missing, at_end=at_end)
     ledger.unlink(missing_ok=True)
     return path
 

@@ -39,7 +39,11 @@ def label_layer(
     tell_count(
         lost, features.total, f"labels of {vector.path} are smaller than a pixel and cover no cell centre; {hint}"
     )
-    return PolygonLabel(Band(name, "label", "1", str(wanted.polygons)), vector, wanted.all_touched)
+    complete = None
+    if wanted.complete is not None:
+        complete = Vector(str(recipe.file(wanted.complete)))
+        check_shapes(complete, grid, f"{name}: complete", counts)
+    return PolygonLabel(Band(name, "label", "1", str(wanted.polygons)), vector, wanted.all_touched, complete)
 
 
 def check_shapes(vector: Vector, grid: Grid, name: str, counts: dict[str, Any]) -> None:

@@ -169,16 +169,18 @@ class DistanceLayer:
 
 @dataclass(frozen=True)
 class PolygonLabel:
-    """1 within landslide polygons, 0 elsewhere."""
+    """1 within landslide polygons; 0 elsewhere or, where `complete` is given, within its polygons, and 255 beyond."""
 
     band: Band
     vector: Vector
     all_touched: bool = False
+    complete: Vector | None = None
 
     def read(self, context: Context) -> tuple[NDArray[Any], Facts]:
-        features = load_features(self.vector, context.grid)
-        ones = np.ones(len(features), np.uint8)
-        return burn(features, ones, context.window, all_touched=self.all_touched), {"missing": 0}
+        label = _burnt(self.vector, context, all_touched=self.all_touched)
+        if self.complete is not None:
+            label[(label == 0) & (_burnt(self.complete, context) == 0)] = UNLABELLED
+        return label, {"missing": int((label == UNLABELLED).sum())}
 
 
 @dataclass(frozen=True)
@@ -196,6 +198,12 @@ class PointLabel:
 def label_points(points: Points, grid: Grid) -> LabelPoints:
     """The labelled cells of a grid, read once a process."""
     return _label_points(points, grid, file_stamp(points.path))
+
+
+def _burnt(vector: Vector, context: Context, *, all_touched: bool = False) -> NDArray[np.uint8]:
+    """1 in the cells of a window that shapes of a layer cover, 0 in the others."""
+    features = load_features(vector, context.grid)
+    return burn(features, np.ones(len(features), np.uint8), context.window, all_touched=all_touched)
 
 
 @lru_cache(maxsize=4)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from headscarp.assemble.keys import as_table, make, nearest, plain
+from headscarp.assemble.samples import ChipsRecipe, chips_from_table
 from headscarp.assemble.tables import (
     RESERVED,
     SPLIT_KEYS,
@@ -35,7 +36,8 @@ class Recipe:
     """Everything that decides a stack, and what to do with it afterwards.
 
     label: one inventory, or several by the name of their band. sources: what is fetched first. folder: what relative
-    paths start from; fetched: where the results of the sources stand, once they are there.
+    paths start from; fetched: where the results of the sources stand, once they are there. chips: instead of grid, bands and
+    label, a folder of samples.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Recipe:
     train: Mapping[str, Any] = field(default_factory=dict)
     compare: Mapping[str, Any] = field(default_factory=dict)
     sources: tuple[SourceRecipe, ...] = ()
+    chips: ChipsRecipe | None = None
     folder: Path = field(default=Path(), compare=False)
     fetched: Path | None = field(default=None, compare=False)
 
@@ -55,6 +58,9 @@ class Recipe:
         """The recipe with every default written out, as plain values; paths stay as they were given."""
         tables = {f.name: plain(getattr(self, f.name)) for f in fields(self) if f.name not in _APART}
         sources = {"source": [plain(source) for source in self.sources]} if self.sources else {}
+        if self.chips is not None:
+            return {key: value for key, value in tables.items() if key not in ("grid", "area", "label")}
+        tables.pop("chips")
         return {**tables, **sources, "band": [plain(band) for band in self.bands]}
 
     @property
@@ -79,7 +85,7 @@ class Recipe:
             found += [getattr(band, key, None) for key in ("raster", "vector", "distance_to", "codes", "composite")]
         found += [self.area.polygons] if self.area else []
         for label in self.labels.values():
-            found += [label.polygons, label.points]
+            found += [label.polygons, label.points, label.complete]
         return list(dict.fromkeys(one for one in found if one and not one.startswith(INSPIRE)))
 
     def _fetched_file(self, reference: str) -> Path:
@@ -117,6 +123,8 @@ def recipe_from_dict(data: Mapping[str, Any], *, folder: str | Path = ".") -> Re
     bands = tuple(band_from_table(table, number) for number, table in enumerate(tables))
     wanted = as_table(data.pop("source", []), "[[source]]", list)
     data |= {"bands": bands, "sources": tuple(source_from_table(table, n) for n, table in enumerate(wanted))}
+    if data.get("chips") is not None:
+        return _recipe_of_chips(data, Path(folder))
     data["grid"] = make(GridRecipe, data.get("grid"), "[grid]")
     if data.get("area") is not None:
         data["area"] = make(AreaRecipe, data["area"], "[area]")
@@ -127,9 +135,24 @@ def recipe_from_dict(data: Mapping[str, Any], *, folder: str | Path = ".") -> Re
     check_bands(bands)
     _check_labels(recipe)
     _check_sources(recipe)
+    _check_split(recipe)
+    return recipe
+
+
+def _recipe_of_chips(data: dict[str, Any], folder: Path) -> Recipe:
+    """A recipe whose samples say grid, bands and label. Raises RecipeError where a section says them as well."""
+    told = [key for key in ("grid", "band", "label", "area", "source") if data.get(key) or data.get(f"{key}s")]
+    if told:
+        raise RecipeError(f"the recipe has [chips] and {', '.join(told)}; chips share no grid: leave {told[0]} out")
+    chips = chips_from_table(data["chips"])
+    recipe: Recipe = make(Recipe, {**data, "chips": chips, "grid": GridRecipe(), "folder": folder}, "the recipe")
+    _check_split(recipe)
+    return recipe
+
+
+def _check_split(recipe: Recipe) -> None:
     for key in recipe.split:
         nearest(str(key), SPLIT_KEYS, "key", "[split]")
-    return recipe
 
 
 def _check_labels(recipe: Recipe) -> None:
@@ -138,6 +161,8 @@ def _check_labels(recipe: Recipe) -> None:
         where = f"[label.{name}]" if isinstance(recipe.label, Mapping) else "[label]"
         if (label.polygons is None) == (label.points is None):
             raise RecipeError(f"{where} needs either polygons or points")
+        if label.complete is not None and label.polygons is None:
+            raise RecipeError(f"{where} has complete, but points say themselves where there is none; leave complete out")
         if name in taken or not name:
             raise RecipeError(f"{where} makes a band {name!r}, and that name is taken; give the label another name")
 

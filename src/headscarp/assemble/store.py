@@ -90,13 +90,15 @@ def store_stack(
     workers: int = 1,
     overwrite: bool = False,
     note: Callable[[], str] | None = None,
-    at_end: Callable[[], Mapping[str, Any]] = dict,
+    facts: Callable[[], Mapping[str, Any]] = dict,
+    at_end: Callable[[list[Mapping[str, Any]]], Mapping[str, Any]] = lambda facts: {},
 ) -> xr.Dataset:
     """Writes a lazy stack as a Zarr folder and returns it opened from there.
 
     job: whatever decides the pixels; an unfinished store of the same job is gone on with, one of another job is
     refused. workers: blocks at once; each reads its bands in its own thread. note: what to show behind the progress
-    bar. at_end: more attributes, asked for when all pixels are there. Raises OutputError where `out` exists and is
+    bar. facts: what each block leaves in the journal, asked for when it is written. at_end: more attributes, from the
+    facts of all blocks, when all pixels are there. Raises OutputError where `out` exists and is
     not to be overwritten, JournalError for another job, and what reading the pixels raises.
     """
     out = check_output(Path(out).absolute(), overwrite=overwrite)
@@ -107,7 +109,7 @@ def store_stack(
     if not journal.done:
         attrs = {k: v for k, v in stack.attrs.items() if k not in _OWN_ATTRS}
         create_stack(partial, stack_grid(stack), bands, **frames_of(stack), attrs=attrs)
-    work = _StoreBlock(BandWriter(str(partial)), stack)
+    work = _StoreBlock(BandWriter(str(partial)), stack, facts)
     blocks = list(_blocks(stack))
     by_id = {block.id: block for block in blocks}
     journal.keep(lambda block_id, done: block_id in by_id and work.still_good(by_id[block_id], done))
@@ -115,7 +117,7 @@ def store_stack(
     digest = hashlib.blake2b(digest_size=16)
     for item in done.values():
         digest.update(item.checksum.encode())
-    complete_stack(partial, {**at_end(), "fingerprint": digest.hexdigest()})
+    complete_stack(partial, {**at_end([item.facts for item in done.values()]), "fingerprint": digest.hexdigest()})
     finish(partial, out)
     journal_path.unlink(missing_ok=True)
     return open_stack(out)
@@ -128,13 +130,14 @@ _OWN_ATTRS = ("grid", "headscarp_stack", "bands", "complete", "fingerprint")
 class _StoreBlock:
     writer: BandWriter
     stack: xr.Dataset
+    facts: Callable[[], Mapping[str, Any]]
 
     def __call__(self, block: FrameBlock) -> Done:
         wanted = [self.stack[name].data[block.index] for name in self._names(block)]
         with dask.config.set(scheduler="synchronous"):
             pixels = dask.compute(*wanted)
         named = {name: np.asarray(values) for name, values in zip(self._names(block), pixels, strict=True)}
-        return Done(self.writer.write(block.index, named))
+        return Done(self.writer.write(block.index, named), dict(self.facts()))
 
     def still_good(self, block: FrameBlock, done: Done) -> bool:
         return self.writer.holds(block.index, self._names(block), done.checksum)

@@ -21,7 +21,7 @@ NEIGHBOUR_TERRAIN = ("slope", "aspect", "plan_curvature", "profile_curvature", "
 RADIUS_TERRAIN = ("relief", "topographic_position")
 WHOLE_TERRAIN = ("flow_accumulation", "wetness_index")
 METHODS = ("horn", "zevenbergen_thorne")
-SPLIT_KEYS = ("kind", "block_size_m", "buffer_m", "folds", "fold", "tile_px", "seed", "shares")
+SPLIT_KEYS = ("kind", "block_size_m", "buffer_m", "folds", "fold", "tile_px", "seed", "shares", "validation_share")
 
 RESERVED = (LABEL, VALID, "x", "y", "time", "sample", "spatial_ref")
 
@@ -134,10 +134,14 @@ class AreaRecipe:
 
 @dataclass(frozen=True)
 class LabelRecipe:
-    """Landslides, from polygons (all other cells are "not") or from points of presence and absence (all others 255)."""
+    """Landslides, from polygons (all other cells are "not") or from points of presence and absence (all others 255).
+
+    complete: polygons inside which the inventory is complete; "not" is said only there, all other cells are 255.
+    """
 
     polygons: str | None = None
     points: str | None = None
+    complete: str | None = None
     layer: str | None = None
     where: str | None = None
     all_touched: bool = False

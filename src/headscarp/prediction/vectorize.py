@@ -34,7 +34,7 @@ from headscarp.prediction.pieces import checksum, make_pieces, write_pieces
 
 BLOCK_PX = 2048
 _FORMATS = (".gpkg", ".parquet")
-_CACHE_MB = 128
+_CACHE_BYTES = 128 << 20
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class _PieceWork:
 
     def __call__(self, block: _Block) -> Done:
         window = block.window
-        with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB), rasterio.open(self.raster) as file:
+        with rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES), rasterio.open(self.raster) as file:
             part = rasterio.windows.Window(window.col, window.row, window.width, window.height)
             probability = file.read(self.band, window=part, masked=True).filled(np.nan).astype(np.float32)
         planes = [probability]
