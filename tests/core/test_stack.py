@@ -142,6 +142,20 @@ def test_too_many_or_no_classes_are_refused():
         Band("rock", "categorical")
 
 
+def test_an_optional_band_says_so_everywhere_and_others_say_nothing(tmp_path):
+    ndvi = Band("ndvi", "continuous", optional=True)
+    stack = make_stack(GRID, {ndvi: np.zeros(GRID.shape), ELEVATION: np.ones(GRID.shape)})
+    back = write_stack(stack, tmp_path / "s.zarr")
+    assert stack_bands(back) == stack_bands(stack) == (ndvi, ELEVATION)
+    assert feature_names(stack_bands(back)) == ("ndvi", "ndvi:present", "elevation")
+    assert Band.from_json(ndvi.to_json()) == ndvi
+    assert "optional" not in ELEVATION.to_json()
+    assert "optional" not in back["elevation"].attrs
+    assert Band.from_json({"name": "elevation", "kind": "continuous", "units": "m", "source": "survey"}) == ELEVATION
+    with pytest.raises(StackError, match=r"'aspect' is direction and optional.*leave optional out"):
+        Band("aspect", "direction", optional=True)
+
+
 def series(frames: int = 3) -> xr.Dataset:
     rng = np.random.default_rng(1)
     time = np.datetime64("2019-01-01T10:30", "ns") + np.arange(frames) * np.timedelta64(16, "D")

@@ -19,8 +19,11 @@ CLASSES = tuple(
     for name, count in (("rock", 44), ("cover", 4), ("age", 37), ("soil", 254))
 )
 BANDS = (NUMBERS[0], CLASSES[0], NUMBERS[2], *CLASSES[1:], NUMBERS[1])
+MAYBE = (Band("ndvi", "continuous", optional=True), *BANDS[:4], Band("slope", "continuous", optional=True))
 SOME = ("slope", "rock=rock3", "rock=no value", "aspect:east", "age=age0", "soil=soil253", "elevation")
-STATISTICS = Statistics({"elevation": 500, "slope": 20}, {"elevation": 80, "slope": 9}, 0.1)
+STATISTICS = Statistics(
+    {"elevation": 500, "slope": 20, "ndvi": 15}, {"elevation": 80, "slope": 9, "ndvi": 11}, prevalence=0.1
+)
 
 
 class Bare(FeatureNet):
@@ -58,6 +61,8 @@ CASES = [
     (NUMBERS, (), 4, 5, (17, 19)),
     (CLASSES, (), 16, 3, (1, 1)),
     (BANDS, SOME, 16, 3, (2, 70)),
+    (MAYBE, (), 16, 3, (33, 34)),
+    (MAYBE, ("slope", "slope:present", "ndvi:present", "rock=rock3"), 20, 3, (40, 45)),
 ]
 
 
@@ -88,6 +93,26 @@ def test_dense_features_are_those_of_torch(bands, aligned, out, kernel, shape):
     room = torch.full_like(fused, torch.nan)
     assert net.dense_features(batch, out=room) is room
     assert torch.equal(room, fused)
+
+
+def test_what_is_missing_of_an_optional_band_is_the_mean_and_told():
+    net, batch = Bare(MAYBE, (), 16, 3), batch_of(MAYBE, (20, 20))
+    hole = torch.zeros(20, 20, dtype=torch.bool)
+    hole[4:9, 3:12] = True
+    results = []
+    for value in (np.nan, np.inf, -np.inf):
+        batch.x[:, 0, hole] = value
+        for features in (net.dense_features(batch), net.dense_features_anywhere(batch)):
+            number, present = (net.feature_names().index(name) for name in ("ndvi", "ndvi:present"))
+            there = torch.isfinite(batch.x[:, 0])
+            assert torch.equal(features[:, present], there.float())
+            assert (features[:, number][~there] == 0).all()
+        with torch.no_grad():
+            results.append(net.front(batch))
+    assert all(torch.equal(one, results[0]) for one in results[1:])
+    batch.x[:, 0, hole] = 15.0  # the mean itself: the same number, but seen
+    with torch.no_grad():
+        assert not torch.equal(net.front(batch), results[0])
 
 
 def test_the_dense_path_can_be_forced_and_serves_gradients_of_x():

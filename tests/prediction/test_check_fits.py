@@ -38,6 +38,16 @@ def test_other_units(bundle, stack):
         check_fits(bundle, stack)
 
 
+def test_holes_that_training_never_saw(bundle, stack):
+    stack["slope"].attrs["optional"] = True
+    with pytest.raises(StackError, match=r"'slope' may be missing.*optional = false"):
+        check_fits(bundle, stack)
+    learnt = dataclasses.replace(bundle, bands=feature_bands(stack))
+    assert check_fits(learnt, stack).bands == learnt.bands
+    del stack["slope"].attrs["optional"]
+    assert not check_fits(learnt, stack).bands[1].optional
+
+
 def test_another_kind(bundle, stack):
     stack["aspect"].attrs["kind"] = "continuous"
     with pytest.raises(StackError, match=r"is continuous in the stack.*as direction"):

@@ -8,7 +8,7 @@ import xarray as xr
 
 from headscarp.core.band import Band
 from headscarp.core.errors import SplitError, StackError
-from headscarp.core.stack import LABEL, open_stack, write_stack
+from headscarp.core.stack import LABEL, open_stack, stack_bands, write_stack
 from headscarp.core.tile import Tile, Window
 from headscarp.tiles.dataset import cache_stack
 from headscarp.tiles.reader import TileReader, make_batch, mirrored
@@ -105,6 +105,20 @@ def test_samples_are_read_by_their_index(world, bands):
         theirs = TileReader(place, bands).read(Tile(Window(0, 0, 24, 24), halo=4))
         for name in ("x", "valid", "y"):
             np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
+
+
+def test_without_a_mask_a_cell_is_valid_where_all_needed_bands_and_at_least_one_are_there(world):
+    stack = world((20, 30)).drop_vars("valid")
+    first, second = np.zeros((20, 30)), np.zeros((20, 30))
+    first[:5], second[:, :7] = np.nan, np.nan
+    tile = Tile(Window(0, 0, 20, 30))
+    for optional, expected in (((0, 0), "both"), ((1, 0), "second"), ((1, 1), "either")):
+        for name, plane, maybe in zip(("first", "second"), (first, second), optional, strict=True):
+            stack[name] = (("y", "x"), plane.astype("float32"), {"kind": "continuous", "optional": bool(maybe)})
+        names = ("first", "second")
+        there = TileReader(stack, [b for b in stack_bands(stack) if b.name in names]).read(tile).valid
+        one, other = np.isfinite(first), np.isfinite(second)
+        np.testing.assert_array_equal(there, {"both": one & other, "second": other, "either": one | other}[expected])
 
 
 def test_threads_read_what_one_reads(stack, bands):

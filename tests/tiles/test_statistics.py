@@ -5,7 +5,7 @@ import pytest
 
 from headscarp.core.band import feature_names
 from headscarp.core.errors import SplitError
-from headscarp.core.stack import LABEL
+from headscarp.core.stack import LABEL, feature_bands
 from headscarp.core.tile import Window
 from headscarp.tiles.splits import PARTS, split_blocks
 from headscarp.tiles.statistics import labelled_table, training_statistics
@@ -104,6 +104,19 @@ def test_directions_that_are_missing_point_nowhere(stack, bands):
     stack.aspect[:] = np.nan
     x, *_ = labelled_table(stack, bands)
     assert (x[:, 1:3] == 0).all()
+
+
+def test_what_is_missing_of_an_optional_band_is_told_and_finite(stack, bands):
+    stack.elevation[:20] = np.nan
+    stack.elevation.attrs["optional"] = True
+    told = feature_bands(stack)
+    x, _, rows, _ = labelled_table(stack, told)
+    assert feature_names(told)[:2] == ("elevation", "elevation:present")
+    np.testing.assert_array_equal(x[:, 1], rows >= 20)
+    assert (x[rows < 20, 0] == 0).all()
+    assert x.shape[1] == len(feature_names(bands)) + 1
+    before = stack.elevation.values[20:][stack.valid.values[20:] == 1]
+    assert training_statistics(stack, None, told).mean["elevation"] == pytest.approx(before.mean(dtype=float))
 
 
 def test_a_limit_draws_some_of_the_rows_by_seed(stack, split, bands):

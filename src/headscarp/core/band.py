@@ -24,6 +24,7 @@ class Band:
 
     classes: for categorical bands the label of each code in order; code 1 is classes[0], and code 0, "no value",
     is not listed. units: "1" for pure numbers, "degree", "m", "1/m", ... source: file or formula it came from.
+    optional: of a continuous band that cells stay valid where it is missing; nets are told where it is there.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Band:
     units: str = "1"
     source: str = ""
     classes: tuple[str, ...] = ()
+    optional: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -39,6 +41,11 @@ class Band:
             raise StackError(
                 f"categorical band {self.name!r} has {len(self.classes)} classes; it needs 1 to {MAX_CLASSES}: "
                 "merge rare classes or split the band in two"
+            )
+        if self.optional and self.kind != "continuous":
+            raise StackError(
+                f"band {self.name!r} is {self.kind} and optional; only continuous bands are, since a missing category "
+                "or direction leaves its cell valid anyway: leave optional out"
             )
 
     @property
@@ -51,7 +58,11 @@ class Band:
         return self.kind in ("continuous", "direction", "categorical")
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "classes": list(self.classes)}
+        """Plain values; `optional` only where it is true, so that all that was written before reads the same."""
+        plain = {**asdict(self), "classes": list(self.classes)}
+        if not self.optional:
+            del plain["optional"]
+        return plain
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> "Band":
@@ -61,13 +72,14 @@ class Band:
 def feature_names(bands: Sequence[Band]) -> tuple[str, ...]:
     """The names of the features that nets see once the bands are encoded, in order.
 
-    A continuous band gives one feature of its own name, a direction two ("aspect:north", "aspect:east": cosine and
-    sine), a categorical band one per class with "no value" first ("lithology=no value", "lithology=granite", ...).
+    A continuous band gives one feature of its own name, and where it is optional a second one, 1 where it is there and
+    0 where not ("ndvi:present"); a direction two ("aspect:north", "aspect:east": cosine and sine); a categorical band
+    one per class with "no value" first ("lithology=no value", "lithology=granite", ...).
     """
     names: list[str] = []
     for band in bands:
         if band.kind == "continuous":
-            names.append(band.name)
+            names += [band.name, f"{band.name}:present"] if band.optional else [band.name]
         elif band.kind == "direction":
             names += [f"{band.name}:north", f"{band.name}:east"]
         elif band.kind == "categorical":

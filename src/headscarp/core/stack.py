@@ -248,6 +248,8 @@ def band_attrs(band: Band) -> dict[str, Any]:
     attrs: dict[str, Any] = {"kind": band.kind, "units": band.units, "source": band.source}
     if band.kind == "categorical":
         attrs["classes"] = list(band.classes)
+    if band.optional:
+        attrs["optional"] = True
     return attrs
 
 
@@ -256,7 +258,8 @@ def band_from_attrs(name: str, attrs: Mapping[str, Any]) -> Band:
     classes = attrs.get("classes", ())
     if len(classes) > MAX_CLASSES:
         raise StackError(f"band {name!r} has {len(classes)} classes; at most {MAX_CLASSES} fit")
-    return Band(name, attrs["kind"], str(attrs.get("units", "1")), str(attrs.get("source", "")), tuple(classes))
+    units, source, optional = str(attrs.get("units", "1")), str(attrs.get("source", "")), bool(attrs.get("optional"))
+    return Band(name, attrs["kind"], units, source, tuple(classes), optional)
 
 
 def _times(time: np.ndarray) -> tuple[str, np.ndarray]:

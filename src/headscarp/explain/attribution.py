@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from captum.attr import IntegratedGradients
 
+from headscarp.core.band import feature_names
 from headscarp.nets.batch import Batch
 from headscarp.nets.features import FeatureNet
 from headscarp.nets.net import PixelNet
@@ -85,7 +86,7 @@ def feature_owners(net: PixelNet) -> np.ndarray:
         return np.array([position[name] for name in net.front_features], np.int64)
     owners: list[int] = []
     for i, band in enumerate(net.bands):
-        owners += [i] * {"continuous": 1, "direction": 2}.get(band.kind, 1 + len(band.classes))
+        owners += [i] * len(feature_names([band]))
     if net.alignment is not None:
         owners += [owners[chosen] for _ in net.alignment.radii for chosen in net.alignment.chosen]
     return np.array(owners, np.int64)

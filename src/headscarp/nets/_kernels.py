@@ -36,7 +36,8 @@ def read_codes(x, plane_channel, plane_group, plane_row, codes):  # type: ignore
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def read_numbers(x, channel, kind, mean, std, numbers):  # type: ignore[no-untyped-def]
-    """x: (C, H, W). kind: 0 standardised, 1 cosine, 2 sine of degrees. Fills numbers, (N, H, W), 0 where missing."""
+    """x: (C, H, W). kind: 0 standardised, 1 cosine, 2 sine of degrees, 3 present. Fills numbers, (N, H, W), 0 where
+    missing."""
     for n in range(channel.shape[0]):
         for i in range(x.shape[1]):
             band, into = x[channel[n], i], numbers[n, i]
@@ -44,6 +45,9 @@ def read_numbers(x, channel, kind, mean, std, numbers):  # type: ignore[no-untyp
                 for j in range(x.shape[2]):
                     z = (band[j] - mean[n]) / std[n]
                     into[j] = z if abs(z) < np.float32(np.inf) else np.float32(0)
+            elif kind[n] == 3:
+                for j in range(x.shape[2]):
+                    into[j] = np.float32(abs(band[j]) < np.float32(np.inf))
             else:
                 for j in range(x.shape[2]):
                     turn = math.radians(band[j])

@@ -1,6 +1,7 @@
 """Baselines that every net has to beat: the constant, the paper's random guess, and slope alone."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -82,7 +83,7 @@ class Slope(PixelNet):
             )
         self.slope, self.front_features = slope, (slope,)
         self.at = [band.name for band in self.bands].index(slope)
-        self.encode = Encode([self.bands[self.at]], statistics)
+        self.encode = Encode([replace(self.bands[self.at], optional=False)], statistics)
         self.trunk = _Rising(log_odds(statistics.prevalence))
 
     def front(self, batch: Batch) -> torch.Tensor:

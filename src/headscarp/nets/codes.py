@@ -17,7 +17,7 @@ from headscarp.nets._lanes import LANES
 from headscarp.nets.layers import Align, Encode
 
 _MOST_ROWS = 2048  # of a table that several bands share: it has to stay in the second-level cache
-CONTINUOUS, COSINE, SINE = range(3)
+CONTINUOUS, COSINE, SINE, PRESENT = range(4)
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Plane:
 class Layout:
     """Where the features of encoded and aligned bands come from.
 
-    numbers: the features that are no classes, as (channel, CONTINUOUS | COSINE | SINE, column), in order. planes: the
+    numbers: the features that are no classes, as (channel, CONTINUOUS | COSINE | ..., column), in order. planes: the
     categorical bands. aligned_numbers: (index into numbers, position among the aligned features). aligned_planes: as
     planes, with positions among the aligned features as columns. groups, aligned_groups: planes that share a table.
     plan: what the kernels are told.
@@ -56,7 +56,7 @@ class Layout:
                 self._add_plane(channel, band, column, position)
                 column += 1 + len(band.classes)
             else:
-                kinds = (CONTINUOUS,) if band.kind == "continuous" else (COSINE, SINE)
+                kinds = _number_kinds(band)
                 self.numbers += [(channel, kind, column + i) for i, kind in enumerate(kinds)]
                 column += len(kinds)
         self.aligned_numbers = [(n, position[c]) for n, (_, _, c) in enumerate(self.numbers) if c in position]
@@ -132,6 +132,13 @@ class Layout:
         numbers = [columns[[column for _, _, column in self.numbers]]]
         numbers += [of_range[[a for _, a in self.aligned_numbers]] for of_range in uphill]
         return torch.cat(tables), torch.cat(numbers)
+
+
+def _number_kinds(band: Band) -> tuple[int, ...]:
+    """What each feature of a band that is no category stands for, in the order of `feature_names`."""
+    if band.kind == "direction":
+        return (COSINE, SINE)
+    return (CONTINUOUS, PRESENT) if band.optional else (CONTINUOUS,)
 
 
 def _packed(planes: Sequence[Plane]) -> list[list[Plane]]:

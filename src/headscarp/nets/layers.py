@@ -21,7 +21,8 @@ from headscarp.terrain.uphill import uphill
 class Encode(nn.Module):
     """Bands as features in the order of `feature_names`.
 
-    Continuous bands: (x - mean) / std, 0 where missing. Directions in degrees: cosine and sine, both 0 where missing.
+    Continuous bands: (x - mean) / std, 0 where missing; optional ones are followed by 1 where there, 0 where missing.
+    Directions in degrees: cosine and sine, both 0 where missing.
     Categories: one plane per class, "no value" first; a code without a class counts as "no value".
     """
 
@@ -51,6 +52,8 @@ class Encode(nn.Module):
             if band.kind == "continuous":
                 planes.append(_finite((values - self.mean[scaled]) / self.std[scaled]))
                 scaled += 1
+                if band.optional:
+                    planes.append(torch.isfinite(values).float())
             elif band.kind == "direction":
                 radians = torch.deg2rad(values)
                 planes += [_finite(torch.cos(radians)), _finite(torch.sin(radians))]

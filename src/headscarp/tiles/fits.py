@@ -84,6 +84,11 @@ def _check_band(theirs: Band, ours: Band) -> None:
             f"band {ours.name!r} is in {theirs.units!r} in the stack, but this bundle was trained on {ours.units!r}; "
             f"convert the band to {ours.units!r} and build the stack again"
         )
+    if theirs.optional and not ours.optional:
+        raise StackError(
+            f"band {ours.name!r} may be missing in the stack (optional), but this bundle was trained where it never "
+            "was; build the stack with optional = false for it, or train a bundle with optional = true"
+        )
 
 
 def _check_resolution(bundle: Bundle, stack: xr.Dataset) -> None:

@@ -78,8 +78,10 @@ class TileReader:
         if self._valid is not None:
             valid: np.ndarray = _taken(read_window(self._valid, span, sample=sample), take) == 1
             return valid
-        continuous = [i for i, band in enumerate(self.bands) if band.kind == "continuous"]
-        return np.isfinite(x[continuous]).all(axis=0)
+        continuous = [band for band in self.bands if band.kind == "continuous"]
+        there = np.isfinite(x[[self.bands.index(band) for band in continuous]])
+        needed = there[[i for i, band in enumerate(continuous) if not band.optional]].all(axis=0)
+        return needed & there.any(axis=0) if continuous else needed
 
     def _labels(self, tile: Tile, valid: np.ndarray) -> np.ndarray:
         y = np.full(valid.shape, UNLABELLED, np.uint8)

@@ -64,7 +64,8 @@ def labelled_table(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The labelled valid pixels of a part as rows for scikit-learn: X, y, rows, cols.
 
-    X: (n, F) float32 in the order of `feature_names(bands)`: continuous bands in raw units, directions as cosine and
+    X: (n, F) float32 in the order of `feature_names(bands)`: continuous bands in raw units (optional ones 0 where they
+    are missing, which their second column tells), directions as cosine and
     sine, both 0 where there is none, one column a class with "no value" first. y: (n,) uint8, 1 landslide,
     0 not. rows, cols: (n,) int64, where each pixel is. limit: at most so many pixels, drawn without replacement. Memory
     is that of X and one window. Raises SplitError where nothing is left.
@@ -101,7 +102,7 @@ def encoded(x: np.ndarray, bands: Sequence[Band]) -> np.ndarray:
     columns: list[np.ndarray] = []
     for values, band in zip(x, bands, strict=True):
         if band.kind == "continuous":
-            columns.append(values)
+            columns += [np.where(np.isfinite(values), values, 0), np.isfinite(values)] if band.optional else [values]
         elif band.kind == "direction":
             radians = np.deg2rad(values)
             columns += [np.nan_to_num(np.cos(radians)), np.nan_to_num(np.sin(radians))]
