@@ -29,6 +29,13 @@ def build(
     from headscarp.assemble.recipe import read_recipe
 
     parsed = read_recipe(recipe)
+    if dry_run and parsed.chips is not None:
+        from headscarp.assemble.samples import find_samples
+
+        samples = find_samples(parsed.chips, parsed.folder)
+        masks = sum(sample.mask is not None for sample in samples)
+        say(f"{len(samples)} chips, {masks} with a mask; parts: {', '.join(sorted({s.part for s in samples} - {''}))}")
+        return
     if dry_run:
         from headscarp.assemble.plan import make_plan
 
@@ -44,12 +51,24 @@ def build(
 def describe_stack(stack) -> dict[str, object]:  # type: ignore[no-untyped-def]
     """What a person wants to know of a stack at a glance."""
     from headscarp.core.grid import ground_resolution_m
+    from headscarp.core.samples import has_samples, stack_resolution_m
     from headscarp.core.stack import feature_bands, stack_grid
 
-    grid = stack_grid(stack)
+    if has_samples(stack):
+        size = f"{stack.sizes['x']} x {stack.sizes['y']} pixels of {stack_resolution_m(stack):.4g} m"
+        parts = stack.attrs.get("report", {}).get("parts", {})
+        where = {
+            "samples": f"{stack.sizes['sample']} of {size}",
+            "parts": ", ".join(f"{name} {count}" for name, count in parts.items()),
+        }
+    else:
+        grid = stack_grid(stack)
+        where = {
+            "size": f"{grid.shape[1]} x {grid.shape[0]} cells of {ground_resolution_m(grid):.4g} m",
+            "crs": f"EPSG:{grid.crs.epsg}" if grid.crs and grid.crs.epsg else str(grid.crs)[:60],
+        }
     return {
-        "size": f"{grid.shape[1]} x {grid.shape[0]} cells of {ground_resolution_m(grid):.4g} m",
-        "crs": f"EPSG:{grid.crs.epsg}" if grid.crs and grid.crs.epsg else str(grid.crs)[:60],
+        **where,
         "features": ", ".join(
             f"{b.name} ({b.units if b.kind != 'categorical' else 'classes'})" for b in feature_bands(stack)
         ),

@@ -9,6 +9,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,29 @@ def dataset_file(reference: str) -> Path:
     if f"{name}.aux.xml" in dataset.files:
         _local_or_fetched(dataset, f"{name}.aux.xml")
     return path
+
+
+def dataset_patterns(reference: str) -> list[tuple[Path, str, tuple[str, ...]]]:
+    """What a reference with wildcards means, such as "dataset:landslide4sense_rgb/*/images/*.png".
+
+    Returns for each registered file or folder that it reaches: the local path, the rest of the pattern below it ("" for
+    a file), and the names that wildcards stood for on the way to it. Raises SourceError as `dataset_file` does.
+    """
+    name, _, pattern = reference.removeprefix("dataset:").partition("/")
+    if name not in DATASETS:
+        raise SourceError(f"there is no data set {name!r}; known: {', '.join(DATASETS)}")
+    wanted, found = pattern.split("/"), []
+    for file in DATASETS[name].files:
+        parts = file.rstrip("/").split("/")
+        below = wanted[len(parts) :]
+        fits = all(fnmatchcase(part, want) for part, want in zip(parts, wanted, strict=False))
+        if len(parts) > len(wanted) or not fits or bool(below) != file.endswith("/"):
+            continue
+        open_ones = tuple(part for part, want in zip(parts, wanted, strict=False) if part != want and below)
+        found.append((dataset_file(f"{name}/{file}"), "/".join(below), open_ones))
+    if not found:
+        raise SourceError(f"the data set {name} has nothing named {pattern}; it has: {', '.join(DATASETS[name].files)}")
+    return found
 
 
 def dataset_of(reference: str) -> Dataset:
