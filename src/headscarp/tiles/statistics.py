@@ -4,14 +4,14 @@ Streams over windows and looks at one part of the split only. Refuses parts with
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import xarray as xr
 
-from headscarp.core.band import UNLABELLED, Band, feature_names
+from headscarp.core.band import UNLABELLED, Band
 from headscarp.core.blocks import Done, run_blocks
 from headscarp.core.errors import SplitError
 from headscarp.core.stack import VALID
@@ -61,6 +61,7 @@ def labelled_table(
     part: str | None = None,
     limit: int | None = None,
     seed: int = 0,
+    features: "RowFeatures | None" = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The labelled valid pixels of a part as rows for scikit-learn: X, y, rows, cols.
 
@@ -68,8 +69,9 @@ def labelled_table(
     are missing, which their second column tells), directions as cosine and
     sine, both 0 where there is none, one column a class with "no value" first. y: (n,) uint8, 1 landslide,
     0 not. rows, cols: (n,) int64, where each pixel is. limit: at most so many pixels, drawn without replacement. Memory
-    is that of X and one window. Raises SplitError where nothing is left.
+    is that of X and one window. features: what makes other columns of X. Raises SplitError where nothing is left.
     """
+    features = features or PixelFeatures(bands)
     reader = TileReader(stack, bands, split=split)
     tiles = _tiles_of(reader, part or "")
     counter = TileReader(reader.stack, () if VALID in reader.stack else bands, split=split)
@@ -80,18 +82,42 @@ def labelled_table(
     chosen = _chosen(total, limit, seed)
     starts = np.cumsum([0, *counts])
     cuts = np.searchsorted(chosen, starts)
-    x = np.empty((len(chosen), len(feature_names(bands))), np.float32)
+    x: np.ndarray | None = None
     y, rows, cols = np.empty(len(chosen), np.uint8), np.empty(len(chosen), np.int64), np.empty(len(chosen), np.int64)
     wanted = [(tile, slice(a, b), s) for tile, a, b, s in zip(tiles, cuts, cuts[1:], starts, strict=False) if b > a]
     for tile, place, start in wanted:
-        pixels = reader.read(tile)
+        pixels = reader.read(replace(tile, halo=features.halo_px))
         r, c = np.nonzero(pixels.y != UNLABELLED)
         keep = chosen[place] - start
         r, c = r[keep], c[keep]
-        x[place] = encoded(pixels.x[:, r, c], bands)
+        made = features(pixels.x, r, c)
+        x = np.empty((len(chosen), made.shape[1]), np.float32) if x is None else x
+        x[place] = made
         y[place] = pixels.y[r, c]
-        rows[place], cols[place] = r + tile.window.row, c + tile.window.col
+        rows[place], cols[place] = r + tile.window.row - features.halo_px, c + tile.window.col - features.halo_px
+    assert x is not None  # some row was chosen
     return x, y, rows, cols
+
+
+class RowFeatures(Protocol):
+    """What makes rows for scikit-learn of pixels. halo_px: context that it needs on each side of a tile."""
+
+    halo_px: int
+
+    def __call__(self, x: np.ndarray, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
+        """(n, F) float32 from x (C, H, W), halo included, at the places rows, cols (n,) in it."""
+
+
+class PixelFeatures:
+    """The bands of each pixel and nothing around it, encoded."""
+
+    halo_px = 0
+
+    def __init__(self, bands: Sequence[Band]) -> None:
+        self.bands = tuple(bands)
+
+    def __call__(self, x: np.ndarray, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
+        return encoded(x[:, rows, cols], self.bands)
 
 
 def encoded(x: np.ndarray, bands: Sequence[Band]) -> np.ndarray:

@@ -1,12 +1,14 @@
-"""Baselines on tables: logistic regression and random forest by scikit-learn, and a threshold on one band.
+"""Baselines on tables: logistic regression and random forests by scikit-learn, and a threshold on one band.
 
-They see pixels without their neighbours: the same training pixels, splits and test pixels as the nets. Where negatives
-are thinned for speed, probabilities are corrected back to the natural prevalence, so that likelihoods are comparable.
+They see pixels one by one, without their neighbours or with local means and deviations as more columns: the same
+training pixels, splits and test pixels as the nets. Where negatives are thinned for speed, probabilities are corrected
+back to the natural prevalence, so that likelihoods are comparable.
 """
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,8 +27,9 @@ from headscarp.evaluation.metrics import best_f1_threshold
 from headscarp.evaluation.streaming import ScoreHistogram
 from headscarp.nets.batch import Batch
 from headscarp.tiles.partition import Split
-from headscarp.tiles.statistics import encoded, labelled_table
+from headscarp.tiles.statistics import PixelFeatures, RowFeatures, labelled_table
 from headscarp.train.config import check_choice
+from headscarp.train.multiscale import MultiscaleFeatures
 from headscarp.train.threshold import Threshold
 
 MOST_ROWS = 1_000_000
@@ -35,11 +38,14 @@ NEGATIVES_PER_POSITIVE = 10
 
 @dataclass(frozen=True)
 class TableModel:
-    """How a classifier is made, and whether it is fitted on thinned negatives. make: (seed, workers, bands, its own
-    arguments) -> something with fit and predict_proba."""
+    """How a classifier is made, whether it is fitted on thinned negatives, and what its rows are made of.
+
+    make: (seed, workers, bands, its own arguments) -> something with fit and predict_proba.
+    """
 
     make: Callable[..., Any]
     thinned: bool = True
+    features: Callable[[Sequence[Band]], RowFeatures] = PixelFeatures
 
 
 def logistic(seed: int, workers: int, bands: Sequence[Band]) -> Any:
@@ -69,6 +75,7 @@ def threshold(seed: int, workers: int, bands: Sequence[Band], *, band: str | Non
 TABLE_MODELS: dict[str, TableModel] = {
     "logistic": TableModel(logistic),
     "forest": TableModel(forest),
+    "multiscale_forest": TableModel(forest, features=MultiscaleFeatures),
     "threshold": TableModel(threshold, thinned=False),
 }
 
@@ -76,12 +83,12 @@ TABLE_MODELS: dict[str, TableModel] = {
 class TablePredictor:
     """A fitted scikit-learn classifier as a predictor: pixel by pixel, with the prior put right and calibrated."""
 
-    def __init__(self, model: Any, bands: Sequence[Band], *, log_odds_shift: float = 0.0) -> None:
-        self.model, self.bands, self.shift = model, tuple(bands), log_odds_shift
+    def __init__(self, model: Any, features: RowFeatures, *, log_odds_shift: float = 0.0) -> None:
+        self.model, self.features, self.shift = model, features, log_odds_shift
         self.calibrate: Callable[[np.ndarray], np.ndarray] = lambda p: p
 
     def rows(self, features: np.ndarray) -> np.ndarray:
-        """(n,) float32 probabilities of encoded rows (n, F)."""
+        """(n,) float32 probabilities of rows of features (n, F)."""
         p = np.clip(self.model.predict_proba(features)[:, 1], 1e-6, 1 - 1e-6)
         odds = np.exp(np.log(p) - np.log1p(-p) + self.shift)
         return self.calibrate((odds / (1 + odds)).astype(np.float32))
@@ -92,7 +99,7 @@ class TablePredictor:
         wanted = batch.valid.numpy() if batch.y is None else (batch.y != 255).numpy()
         for plane, pixels, where in zip(out, x, wanted, strict=True):
             if where.any():
-                plane[where] = self.rows(encoded(pixels[:, where], self.bands))
+                plane[where] = self.rows(self.features(pixels, *np.nonzero(where)))
         return out
 
 
@@ -112,12 +119,13 @@ def fit_table_model(
     bands, model_of = feature_bands(stack), TABLE_MODELS[name]
     for key in arguments or {}:
         check_choice(f"argument of {name!r}", key, list(inspect.signature(model_of.make).parameters)[3:])
-    model = model_of.make(seed, workers, bands, **(arguments or {}))
-    x, y, *_ = labelled_table(stack, bands, split=split, part="train", limit=MOST_ROWS, seed=seed)
+    model, features = model_of.make(seed, workers, bands, **(arguments or {})), model_of.features(bands)
+    rows_of = partial(labelled_table, stack, bands, split=split, limit=MOST_ROWS, seed=seed, features=features)
+    x, y, *_ = rows_of(part="train")
     rows, shift = thinned(y, np.random.default_rng(seed)) if model_of.thinned else (slice(None), 0.0)
     model = model.fit(x[rows], y[rows])
-    predictor = TablePredictor(model, bands, log_odds_shift=shift)
-    x, y, *_ = labelled_table(stack, bands, split=split, part="validation", limit=MOST_ROWS, seed=seed)
+    predictor = TablePredictor(model, features, log_odds_shift=shift)
+    x, y, *_ = rows_of(part="validation")
     calibration = fit_platt(ScoreHistogram.of(predictor.rows(x), y))
     predictor.calibrate = calibration.apply
     cut = best_f1_threshold(ScoreHistogram.of(predictor.rows(x), y))
@@ -126,7 +134,7 @@ def fit_table_model(
         stack,
         split,
         bands=bands,
-        halo_px=0,
+        halo_px=features.halo_px,
         name=name,
         threshold=cut if np.isfinite(cut) else 0.5,
         workers=1,
