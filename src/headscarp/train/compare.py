@@ -91,29 +91,53 @@ def compare(
     job = {"stack": fingerprint(stack), **settings}
 
     def work(unit: Unit) -> Done:
-        folder = out / "runs" / unit.id
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        config = dataclasses.replace(configs.get(unit.net, configs.get("", FitConfig())), workers=workers)
-        split = partition[unit.split, unit.fold]
+        folder, split = out / "runs" / unit.id, partition[unit.split, unit.fold]
+        config = config_of(unit.net, configs, workers=workers)
         if unit.net in known:
             evaluation = _score_known(known[unit.net], cached, split, name=unit.net, workers=workers)
-        elif unit.net in TABLE_MODELS:
-            own = config.net_arguments if unit.net in configs else {}
-            evaluation = fit_table_model(unit.net, cached, split, seed=config.seed, workers=workers, arguments=own)
-        else:
-            config = with_aligned(config, unit.net, out / "runs" / Unit(unit.split, unit.fold, ALIGNED_FROM).id)
-            bundle = fit(cached, net=unit.net, split=split, out=folder, config=config, resume=True, cache=cached)
-            evaluation = evaluate(bundle, cached, split=split, name=unit.net, workers=workers)
-        return Done(file_sha256(save_scores(evaluation, folder)))
+            return Done(file_sha256(save_scores(evaluation, folder)))
+        chooser = out / "runs" / Unit(unit.split, unit.fold, ALIGNED_FROM).id
+        return score_net(unit.net, cached, split, folder, config=config, chooser=chooser)
 
     journal = Journal(out / "journal.jsonl", job, resume=resume)
-    journal.keep(lambda unit_id, done: _unchanged(out / "runs" / unit_id, done))
+    journal.keep(lambda unit_id, done: unchanged(out / "runs" / unit_id, done))
     run_blocks(work, units, journal=journal, workers=1, label="compare")
     runs = {(u.split, u.fold, u.net): load_scores(out / "runs" / u.id) for u in units}
     comparison = summarise(runs, nets=nets, splits=splits, seed=int(options.get("seed") or 0))
     write_table(comparison.rows, out)
     write_json(out / "made.json", {"made": made_by("compare", settings=settings, inputs=[{"stack": job["stack"]}])})
     return comparison
+
+
+def score_net(
+    net: str, stack: xr.Dataset, split: Split, folder: Path, *, config: FitConfig, chooser: Path | None = None
+) -> Done:
+    """Trains a net, or fits a model on tables, scores it on every part of the split and leaves the scores in `folder`.
+
+    stack: from `cache_stack`. A training that was stopped goes on. chooser: folder of the bundle whose weights choose
+    the features of nets that ask for some, where there is one.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if net in TABLE_MODELS:
+        own = config.net_arguments
+        evaluation = fit_table_model(net, stack, split, seed=config.seed, workers=config.workers, arguments=own)
+    else:
+        config = with_aligned(config, net, chooser) if chooser else config
+        bundle = fit(stack, net=net, split=split, out=folder, config=config, resume=True, cache=stack)
+        evaluation = evaluate(bundle, stack, split=split, name=net, workers=config.workers)
+    return Done(file_sha256(save_scores(evaluation, folder)))
+
+
+def config_of(net: str, configs: Mapping[str, FitConfig], *, workers: int) -> FitConfig:
+    """The settings of one net: its own, else those of all others (whose arguments are no table model's)."""
+    config = dataclasses.replace(configs.get(net, configs.get("", FitConfig())), workers=workers)
+    return dataclasses.replace(config, net_arguments={}) if net in TABLE_MODELS and net not in configs else config
+
+
+def unchanged(folder: Path, done: Done) -> bool:
+    """Whether the scores in a folder are those that the journal says."""
+    path = folder / "scores.npz"
+    return path.is_file() and file_sha256(path) == done.checksum
 
 
 def in_training_order(nets: Sequence[str]) -> list[str]:
@@ -135,11 +159,6 @@ def _score_known(predictor: Predictor, stack: xr.Dataset, split: Split, *, name:
     return evaluate_predictor(
         predictor, stack, split, bands=feature_bands(stack), halo_px=0, name=name, workers=workers
     )
-
-
-def _unchanged(folder: Path, done: Done) -> bool:
-    path = folder / "scores.npz"
-    return path.is_file() and file_sha256(path) == done.checksum
 
 
 def _partition(

@@ -101,7 +101,7 @@ def summarise(
                 if values:
                     rows += rows_of(net, split, part, {m: _interval(values[m], draws[net][m], m) for m in METRICS})
             if part == "test":
-                sentences += _words(rows, draws, split, nets)
+                sentences += _words(rows, draws, split, nets) + _majority(rows, split, nets)
     sentences += _flattery(rows, nets, splits)
     return Comparison(tuple(rows), runs, tuple(sentences))
 
@@ -152,6 +152,18 @@ def _words(
             parts += [f"not distinguishable from {', '.join(tied)}"] if tied else []
             sentences.append(f"{split} split, test {metric}: {net} ({values[net]:.4f}) is {'; '.join(parts)}.")
     return sentences
+
+
+def _majority(rows: Sequence[MetricRow], split: str, nets: Sequence[str]) -> list[str]:
+    """What always saying the commoner class gets right, beside what each net does."""
+    by = {(r.net, r.metric): r.value for r in rows if (r.split, r.part) == (split, "test")}
+    shares = [by[net, "prevalence"] for net in nets if np.isfinite(by.get((net, "prevalence"), np.nan))]
+    if not shares:
+        return []
+    word = "no landslide" if shares[0] <= 0.5 else "landslide"
+    told = ", ".join(f"{net} {by[net, 'accuracy']:.4f}" for net in nets if (net, "accuracy") in by)
+    majority = f'always saying "{word}", the majority class, is right on {max(shares[0], 1 - shares[0]):.4f}'
+    return [f"{split} split, test accuracy: {majority} of the pixels; {told}."]
 
 
 def _beyond(gain: np.ndarray) -> bool:
