@@ -28,7 +28,8 @@ def compare(
         str,
         typer.Option(
             "--nets",
-            help="Comma-separated: prevalence,random,slope,llr,nn,sann,cnn,sacnn,unet,logistic,forest,multiscale_forest,threshold.",
+            help="Comma-separated: prevalence,random,slope,llr,nn,sann,cnn,sacnn,unet,logistic,forest,"
+            "multiscale_forest,threshold.",
         ),
     ] = "prevalence,random,slope,llr,nn,sann,cnn,sacnn,forest",
     label: Label = None,
