@@ -102,6 +102,7 @@ def test_recipe_keys_are_all_told_and_all_real():
     page = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
     told = {key for row in re.findall(r"^\| (`[^|]*) \|", page, re.MULTILINE) for key in re.findall(r"`(\w+)`", row)}
     kinds = [recipe.GridRecipe, recipe.RasterBand, recipe.TerrainBand, recipe.VectorBand, recipe.DistanceBand]
+    kinds += [recipe.SpectralBand, recipe.ChangeBand, recipe.SeenBand]
     kinds += [recipe.CompositeBand, SourceRecipe, recipe.LabelRecipe, FitConfig]
     real = {f.name.rstrip("_") for kind in kinds for f in fields(kind)} - {"options"}
     real |= {*recipe.SPLIT_KEYS, "seed"}

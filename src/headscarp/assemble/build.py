@@ -156,6 +156,7 @@ class BlockBuilder:
         digest = hashlib.blake2b(digest_size=16)
         facts: dict[str, Any] = {"bands": {}, "labels": {}}
         valid = self._study_area(grid, window)
+        seen = np.zeros_like(valid)
         labels: dict[str, np.ndarray] = {}
         for layer in (*self.layers, *self.labels):
             pixels, noticed = layer.read(context)
@@ -167,7 +168,11 @@ class BlockBuilder:
                 continue
             facts["bands"][layer.band.name] = noticed
             if layer.band.kind == "continuous":
-                valid &= np.isfinite(pixels)
+                there = np.isfinite(pixels)
+                seen |= there
+                valid &= there | layer.band.optional
+        if any(layer.band.kind == "continuous" for layer in self.layers):
+            valid &= seen  # where nothing at all is there, nothing can be said, however optional all of it is
         mask = valid.astype(np.uint8)
         self._write(arrays, VALID, window, mask)
         digest.update(mask.tobytes())
@@ -208,7 +213,8 @@ class BlockBuilder:
 
 
 def _bands(plan: Plan) -> tuple[Band, ...]:
-    source = "all continuous bands finite" + (", inside the study area" if plan.area else "")
+    needed = " that are not optional" if any(layer.band.optional for layer in plan.layers) else ""
+    source = f"all continuous bands{needed} finite" + (", inside the study area" if plan.area else "")
     return (*(layer.band for layer in (*plan.layers, *plan.labels)), Band(VALID, "mask", "1", source))
 
 

@@ -26,6 +26,7 @@ from headscarp.assemble.layers import (
     WholeLayer,
 )
 from headscarp.assemble.recipe import Recipe
+from headscarp.assemble.spectral import rank, spectral_layer
 from headscarp.assemble.tables import (
     NEIGHBOUR_TERRAIN,
     RADIUS_TERRAIN,
@@ -109,26 +110,29 @@ def _layers(recipe: Recipe, grid: Grid, counts: dict[str, Any]) -> list[Layer]:
                 offset=band.offset,
                 resampling=band.resampling,
             )
-    layers: list[Layer] = []
-    for band in recipe.bands:
+    layers: dict[str, Layer] = {}
+    for band in sorted(recipe.bands, key=rank):
         if isinstance(band, RasterBand):
-            layers.append(_raster_layer(recipe, band, rasters[band.name], pads[band.name]))
+            layers[band.name] = _raster_layer(recipe, band, rasters[band.name], pads[band.name])
         elif isinstance(band, TerrainBand):
-            layers.append(_terrain_layer(recipe, band, grid, rasters[band.from_], pads[band.from_]))
+            layers[band.name] = _terrain_layer(recipe, band, grid, rasters[band.from_], pads[band.from_])
         elif isinstance(band, VectorBand):
-            layers.append(_vector_layer(recipe, band, grid, counts))
+            layers[band.name] = _vector_layer(recipe, band, grid, counts)
         elif isinstance(band, CompositeBand):
-            layers.append(_composite_layer(recipe, band))
+            layers[band.name] = _composite_layer(recipe, band)
+        elif isinstance(band, DistanceBand):
+            layers[band.name] = _distance_layer(recipe, band, grid, counts)
         else:
-            layers.append(_distance_layer(recipe, band, grid, counts))
-    return layers
+            layers[band.name] = spectral_layer(band, layers)
+    return [layers[band.name] for band in recipe.bands]
 
 
 def _raster_layer(recipe: Recipe, band: RasterBand, raster: Raster | StackBand, pad_px: int) -> RasterLayer:
     if isinstance(raster, StackBand):
         return _fetched_layer(band, raster, pad_px)
     if band.kind != "categorical":
-        return RasterLayer(Band(band.name, _kind(band), band.units, band.raster), raster, None, pad_px)
+        made = Band(band.name, _kind(band), band.units, band.raster, optional=band.optional)
+        return RasterLayer(made, raster, None, pad_px)
     table = _given_table(recipe, band, lambda: values_present(raster, limit=MAX_CLASSES))
     if table is None:
         attributes = attribute_table(raster.path, raster.index)
@@ -142,7 +146,7 @@ def _raster_layer(recipe: Recipe, band: RasterBand, raster: Raster | StackBand, 
 def _fetched_layer(band: RasterBand, raster: StackBand, pad_px: int) -> RasterLayer:
     """A band as it was fetched: its kind, units and classes are those of the source."""
     there = known_band(open_stack(raster.path), raster.band, raster.path)
-    made = replace(there, name=band.name, source=f"{band.raster}: {there.source}")
+    made = replace(there, name=band.name, source=f"{band.raster}: {there.source}", optional=band.optional)
     table = None
     if there.kind == "categorical":
         labels = {str(code): label for code, label in enumerate(there.classes, start=1)}
@@ -154,7 +158,7 @@ def _fetched_layer(band: RasterBand, raster: StackBand, pad_px: int) -> RasterLa
 def _composite_layer(recipe: Recipe, band: CompositeBand) -> Layer:
     nearest(band.method, METHODS, "method", f"[[band]] {band.name!r}")
     looks = Looks(parse_dates(band.dates), band.orbit, band.clear, band.grow_px, band.speckle, band.window_px)
-    return composite_layer(
+    layer = composite_layer(
         band.name,
         str(recipe.file(band.composite)),
         band.of,
@@ -163,6 +167,7 @@ def _composite_layer(recipe: Recipe, band: CompositeBand) -> Layer:
         reference=parse_dates(band.reference),
         options={} if band.percent is None else {"percent": band.percent},
     )
+    return replace(layer, band=replace(layer.band, optional=band.optional))
 
 
 def _band_of(reference: str) -> str:

@@ -57,6 +57,7 @@ class RasterBand:
     resampling: str | None = None
     classes: Mapping[str, str] | None = None
     codes: str | None = None
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,15 +112,54 @@ class CompositeBand:
     grow_px: int = 0
     speckle: str | None = None
     window_px: int = 7
+    optional: bool = False
 
 
-BandRecipe = RasterBand | TerrainBand | VectorBand | DistanceBand | CompositeBand
+@dataclass(frozen=True)
+class SpectralBand:
+    """An index, such as ndvi, of bands of the same recipe. prefix: what their names have in front of red, nir, ...
+
+    optional None: as the bands that it is made of.
+    """
+
+    name: str
+    spectral: str
+    prefix: str = ""
+    optional: bool | None = None
+
+
+@dataclass(frozen=True)
+class ChangeBand:
+    """An index, or a band, after an event minus the same before it. before, after: prefixes of the bands of each date.
+
+    optional None: as the bands that it is made of.
+    """
+
+    name: str
+    change: str
+    before: str = "before_"
+    after: str = "after_"
+    optional: bool | None = None
+
+
+@dataclass(frozen=True)
+class SeenBand:
+    """A categorical band: "seen" where all images whose names begin with one of these prefixes have a value."""
+
+    name: str
+    seen: tuple[str, ...]
+
+
+BandRecipe = RasterBand | TerrainBand | VectorBand | DistanceBand | CompositeBand | SpectralBand | ChangeBand | SeenBand
 BANDS: dict[str, type] = {
     "raster": RasterBand,
     "terrain": TerrainBand,
     "vector": VectorBand,
     "distance_to": DistanceBand,
     "composite": CompositeBand,
+    "spectral": SpectralBand,
+    "change": ChangeBand,
+    "seen": SeenBand,
 }
 
 
@@ -215,6 +255,8 @@ def check_bands(bands: tuple[BandRecipe, ...]) -> None:
             nearest(band.resampling or "nearest", RESAMPLINGS, "resampling", where)
             if band.kind != "categorical" and (band.classes is not None or band.codes is not None):
                 raise RecipeError(f'{where} has classes but is {band.kind}; give it kind = "categorical"')
+            if band.kind != "continuous" and band.optional:
+                raise RecipeError(f"{where} is {band.kind} and optional; holes in it leave cells valid: leave it out")
         if isinstance(band, RasterBand | VectorBand) and band.classes is not None and band.codes is not None:
             raise RecipeError(f"{where} has classes and codes; give one class table")
         if isinstance(band, TerrainBand):

@@ -128,6 +128,10 @@ def brightness(blue: Plane, green: Plane, red: Plane) -> Plane:
     return np.sqrt((blue * blue + green * green + red * red) / np.float32(3))
 
 
+def redness(green: Plane, red: Plane) -> Plane:
+    return _difference(red, green)
+
+
 INDICES: dict[str, Index] = {
     "ndvi": Index(ndvi, ("red", "nir"), (-1, 1), "green plants", "Tucker (1979), Remote Sens. Environ. 8, 127-150"),
     "ndwi": Index(
@@ -176,6 +180,13 @@ INDICES: dict[str, Index] = {
         (0, 1),
         "bright ground",
         "Mathieu et al. (1998), Remote Sens. Environ. 66, 17-28",
+    ),
+    "redness": Index(
+        redness,
+        ("green", "red"),
+        (-1, 1),
+        "bare ground, where there is no infrared",
+        "Escadafal and Huete (1991), C. R. Acad. Sci. Paris 312, 1385-1391",
     ),
 }
 """All indices by name."""
