@@ -21,8 +21,8 @@ def explain(
         str | None, typer.Option("--split", help="A split.geojson; default: the one the bundle was trained with.")
     ] = None,
     part: Annotated[str, typer.Option("--part", help="Whose tiles are drawn: train, validation or test.")] = "test",
-    tiles: Annotated[int, typer.Option("--tiles", help="How many tiles of 64 cells are drawn.", min=2)] = 16,
-    steps: Annotated[int, typer.Option("--steps", help="Steps of the integrated gradients.", min=1)] = 32,
+    tiles: Annotated[int, typer.Option("--tiles", help="How many tiles of 64 cells are drawn.", min=2)] = 12,
+    steps: Annotated[int, typer.Option("--steps", help="Steps of the integrated gradients.", min=1)] = 16,
     repeats: Annotated[int, typer.Option("--repeats", help="How often each band is shuffled.", min=1)] = 3,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the drawn tiles and of the shuffling.")] = 0,
     overwrite: Overwrite = False,

@@ -17,9 +17,11 @@ from headscarp.nets.net import PixelNet
 
 COMPLETE = 0.01
 """The sum of attributions may differ from the change of the log-odds by this share before more steps are taken."""
+SMALL = 0.01
+"""... and by so many log-odds anyhow: 1 % of nothing would be asked for without end."""
 
 _MOST_DOUBLINGS = 3
-_BYTES = 2**27
+_BYTES = 2**24  # of features at once: activations of a U-Net take some thirty times as much
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,11 @@ class Attribution:
         return np.abs(self.planes).sum(axis=(1, 2), dtype=np.float64) / self.counted
 
 
-def attribute(net: PixelNet, batch: Batch, counted: np.ndarray, *, steps: int = 32) -> Attribution:
+def attribute(net: PixelNet, batch: Batch, counted: np.ndarray, *, steps: int = 16) -> Attribution:
     """Integrated gradients of a net on one tile, by band. Method: Sundararajan, Taly and Yan (2017).
 
     batch: one tile, context included. counted: (H, W) bool, whose log-odds are averaged; at least one. steps: of the
-    Gauss-Legendre rule, doubled up to three times until the sum is complete to 1 %. A band's classes, its two
+    Gauss-Legendre rule, doubled up to three times until the sum is complete to 1 % or 0.01. A band's classes, its two
     directions and what is read of it uphill are summed.
     """
     owners = feature_owners(net)
@@ -72,7 +74,7 @@ def attribute(net: PixelNet, batch: Batch, counted: np.ndarray, *, steps: int = 
         )
         by_feature = found[0].detach().double().numpy()  # (F, H, W)
         error = float(by_feature.sum()) - change
-        if abs(error) <= COMPLETE * abs(change):
+        if abs(error) <= max(COMPLETE * abs(change), SMALL):
             break
     planes = np.zeros((len(net.bands), *counted.shape))
     np.add.at(planes, owners, by_feature)

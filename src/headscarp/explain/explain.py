@@ -27,7 +27,7 @@ from headscarp.explain.permutation import skill_lost
 from headscarp.explain.place import PlaceReasons, explain_place, pixel_of
 from headscarp.nets.batch import Batch
 from headscarp.nets.net import PixelNet
-from headscarp.tiles.fits import Fit, check_fits
+from headscarp.tiles.fits import Fit, check_fits, check_one_place
 from headscarp.tiles.reader import TileReader, make_batch
 from headscarp.tiles.splits import Split, read_split, split_from_json
 from headscarp.tiles.tiling import halo_of, train_tiles
@@ -92,8 +92,8 @@ def explain(
     split: Split | str | Path | None = None,
     label: str | None = None,
     part: str = "test",
-    tiles: int = 16,
-    steps: int = 32,
+    tiles: int = 12,
+    steps: int = 16,
     repeats: int = 3,
     seed: int = 0,
     overwrite: bool = False,
@@ -109,6 +109,7 @@ def explain(
     bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
     stack = stack if isinstance(stack, xr.Dataset) else open_stack(stack)
     folder = check_output(out, overwrite=overwrite)
+    check_one_place(stack)
     fit = check_fits(bundle, stack)
     stack = with_label(stack, bundle.label if label is None and bundle.label in label_names(stack) else label)
     split = split_from_json(bundle.split) if split is None else split

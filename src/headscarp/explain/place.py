@@ -78,7 +78,7 @@ def explain_place(
     at: tuple[float, float, int, int],
     *,
     recode: Callable[[np.ndarray], np.ndarray],
-    steps: int = 32,
+    steps: int = 16,
 ) -> PlaceReasons:
     """The contributions of the bands in a window of 128 cells around a place, as `pixel_of` gives it.
 
