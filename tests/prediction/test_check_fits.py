@@ -7,7 +7,7 @@ import pytest
 
 from headscarp.core.errors import HeadscarpWarning, StackError
 from headscarp.core.stack import VALID, feature_bands
-from headscarp.tiles.fits import check_fits
+from headscarp.tiles.fits import check_fits, check_one_place
 
 
 @pytest.fixture
@@ -93,7 +93,17 @@ def test_unknown_classes_become_no_value_and_are_named(bundle, stack):
     assert fit.recode(x)[3].item() == 0
 
 
-@pytest.mark.parametrize("dimension", ["sample", "time"])
-def test_a_map_needs_one_place_and_one_frame(dimension, bundle, stack):
+@pytest.mark.parametrize(("dimension", "check"), [("sample", "place"), ("time", "frame")])
+def test_a_map_needs_one_place_and_one_frame(dimension, check, bundle, stack):
+    several = stack.expand_dims({dimension: 2})
     with pytest.raises(StackError, match=f"stack.isel.{dimension}="):
-        check_fits(bundle, stack.expand_dims({dimension: 2}))
+        check_one_place(several) if check == "place" else check_fits(bundle, several)
+
+
+def test_samples_fit_a_bundle_of_their_resolution(bundle, stack):
+    samples = stack.expand_dims({"sample": 2}).assign_attrs(pixel_m=bundle.resolution_m)
+    assert check_fits(bundle, samples).bands == check_fits(bundle, stack).bands
+    with pytest.raises(StackError, match="resample the stack"):
+        check_fits(bundle, samples.assign_attrs(pixel_m=3 * bundle.resolution_m))
+    with pytest.raises(StackError, match="pixel_m"):
+        check_fits(bundle, stack.expand_dims({"sample": 2}))

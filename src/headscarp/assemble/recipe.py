@@ -35,9 +35,9 @@ from headscarp.sources.datasets import dataset_file
 class Recipe:
     """Everything that decides a stack, and what to do with it afterwards.
 
-    label: one inventory, or several by the name of their band. sources: what is fetched first. folder: what relative
-    paths start from; fetched: where the results of the sources stand, once they are there. chips: instead of grid, bands and
-    label, a folder of samples.
+    label: one inventory, or several by the name of their band. sources: what is fetched first. chips: a folder of
+    samples, instead of grid, bands and label. folder: what relative paths start from; fetched: where the results of the
+    sources stand, once they are there.
     """
 
     name: str
@@ -162,7 +162,9 @@ def _check_labels(recipe: Recipe) -> None:
         if (label.polygons is None) == (label.points is None):
             raise RecipeError(f"{where} needs either polygons or points")
         if label.complete is not None and label.polygons is None:
-            raise RecipeError(f"{where} has complete, but points say themselves where there is none; leave complete out")
+            raise RecipeError(
+                f"{where} has complete, but points say themselves where there is none; leave complete out"
+            )
         if name in taken or not name:
             raise RecipeError(f"{where} makes a band {name!r}, and that name is taken; give the label another name")
 

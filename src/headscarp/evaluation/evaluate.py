@@ -10,10 +10,10 @@ import xarray as xr
 
 from headscarp.core.artefact import check_output, write_json
 from headscarp.core.bundle import Bundle, open_bundle
-from headscarp.core.grid import ground_resolution_m
 from headscarp.core.machine import cores
 from headscarp.core.provenance import made_by
-from headscarp.core.stack import LABEL, fingerprint, label_names, open_stack, stack_grid, with_label
+from headscarp.core.samples import has_samples, stack_resolution_m
+from headscarp.core.stack import LABEL, fingerprint, label_names, open_stack, with_label
 from headscarp.evaluation.intervals import Interval, block_bootstrap
 from headscarp.evaluation.metrics import score
 from headscarp.evaluation.scoring import NetPredictor, PartScores, Predictor, Preview, Recode, score_part
@@ -21,7 +21,7 @@ from headscarp.evaluation.tables import PARTS, MetricRow, rows_of, write_table
 from headscarp.tiles.fits import check_fits
 from headscarp.tiles.reader import TileReader
 from headscarp.tiles.splits import Split, read_split, split_from_json
-from headscarp.tiles.tiling import halo_of, train_tiles
+from headscarp.tiles.tiling import halo_of, halo_within, train_tiles
 
 TILE_PX = 512
 BOOTSTRAP_BLOCK_M = 1000.0
@@ -71,8 +71,8 @@ def evaluate(
 
     split: default is the one the bundle was trained with. label: name of the label band to score against; default is
     the one that the bundle has learned, where the stack has it. out: folder for metrics.csv and metrics.json.
-    workers: threads, default all cores. Squares of about 1 km are resampled. Raises StackError where the stack does not
-    fit the bundle, SplitError where the split does not fit the stack.
+    workers: threads, default all cores. Squares of about 1 km are resampled, or whole samples. Raises StackError where
+    the stack does not fit the bundle, SplitError where the split does not fit the stack.
     """
     bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
     stack = stack if isinstance(stack, xr.Dataset) else open_stack(stack)
@@ -88,7 +88,7 @@ def evaluate(
         split,
         bands=fit.bands,
         recode=fit.recode,
-        halo_px=halo_of(predictor.net),
+        halo_px=halo_within(halo_of(predictor.net), stack, TILE_PX),
         name=name or bundle.net,
         threshold=bundle.threshold,
         parts=parts,
@@ -124,11 +124,13 @@ def evaluate_predictor(
     """Scores anything that turns a batch into probabilities; see `evaluate`."""
     shape = (stack.sizes["y"], stack.sizes["x"])
     reader = TileReader(stack, bands, split=split)
-    block_px = max(1, round(BOOTSTRAP_BLOCK_M / ground_resolution_m(stack_grid(stack))))
+    size = min(TILE_PX, -(-max(shape) // 64) * 64)
+    # Of samples each is resampled as a whole: what is one chip tells one story.
+    block_px = max(shape) if has_samples(stack) else max(1, round(BOOTSTRAP_BLOCK_M / stack_resolution_m(stack)))
     preview = Preview.of_shape(shape)
     scores, rows = {}, []
     for part in parts:
-        tiles = train_tiles(split, part, size=min(TILE_PX, -(-max(shape) // 64) * 64), halo=halo_px)
+        tiles = train_tiles(split, part, size=size, halo=halo_px)
         scores[part] = score_part(
             predictor,
             reader,

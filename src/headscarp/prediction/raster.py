@@ -35,7 +35,7 @@ from headscarp.prediction.engines import check_engine, single_threaded_torch
 from headscarp.prediction.style import write_qml
 from headscarp.prediction.workfile import WorkFile
 from headscarp.tiles.dataset import as_stack, raster_shape
-from headscarp.tiles.fits import check_fits
+from headscarp.tiles.fits import check_fits, check_one_place
 from headscarp.tiles.tiling import halo_of
 
 log = logging.getLogger("headscarp")
@@ -80,6 +80,7 @@ def predict(
     net = net_from_bundle(opened)
     _check_net(opened, net, block_px)
     check_engine(engine, net, precision)
+    check_one_place(dataset)
     fit = check_fits(opened, dataset)
 
     tiles = aligned_tiles(raster_shape(dataset), block_px, halo_of(net), net.align)

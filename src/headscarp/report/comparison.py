@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from headscarp.core.provenance import read_made
+from headscarp.core.samples import has_samples
 from headscarp.core.stack import stack_grid
 from headscarp.evaluation.metrics import best_constant_nll
 from headscarp.evaluation.streaming import ScoreHistogram
@@ -92,11 +93,15 @@ def _split_section(comparison: Comparison, stack: xr.Dataset, split: str, out: P
     nets = [net for s, fold, net in comparison.runs if s == split and fold == folds[0]]
     pooled = {net: _pooled([comparison.runs[split, f, net] for f in folds]) for net in nets}
     shown = [net for net in nets if net not in FLAT]
-    grid, first = stack_grid(stack), comparison.runs[split, folds[0], nets[0]]
+    first = comparison.runs[split, folds[0], nets[0]]
     figures = [
         *_curves({net: pooled[net] for net in shown}, out, split),
         *_histories(comparison, split, folds[0], shown, out),
     ]
+    several = f", {len(folds)} folds; curves pool the test parts" if len(folds) > 1 else ""
+    if has_samples(stack):
+        return Section(f"The {split} split{several}", figures=tuple(figures))
+    grid = stack_grid(stack)
     codes = [small_codes(split_of_fold, first.preview.step) for split_of_fold in _splits(out, split, folds, nets)]
     if codes:
         partition = partition_figure(codes[0], first.preview.labels, extent_km(grid))
@@ -107,7 +112,6 @@ def _split_section(comparison: Comparison, stack: xr.Dataset, split: str, out: P
     where = "each place by the fold that had it as test ground" if len(codes) > 1 else "training ground included"
     caption = f"Maps of the best nets beside the mapped landslides, in multiples of the average rate; {where}."
     figures.insert(0, (save_figure(figure, out / f"{split}-maps.png"), caption))
-    several = f", {len(folds)} folds; curves pool the test parts" if len(folds) > 1 else ""
     return Section(f"The {split} split{several}", figures=tuple(figures))
 
 

@@ -4,10 +4,12 @@ import csv
 from pathlib import Path
 
 import numpy as np
+import xarray as xr
 
 from headscarp.core.bundle import open_bundle
 from headscarp.core.grid import Grid, true_cell_size_m
 from headscarp.core.provenance import read_made
+from headscarp.core.samples import has_samples
 from headscarp.core.stack import open_stack, stack_grid
 from headscarp.core.tile import Window
 from headscarp.evaluation.evaluate import Evaluation
@@ -32,11 +34,28 @@ def write_evaluation_report(
 ) -> Path:
     """Writes figures and report.html for one evaluation into `out`; returns the page."""
     out, opened = Path(out), open_stack(stack)
-    grid = stack_grid(opened)
     figures = write_curves(evaluation, out)
-    parted = read_split(split or Path(bundle) / "split.geojson")
-    elevation = small_band(opened, evaluation.preview.step)
-    maps = [
+    maps = [] if has_samples(opened) else _maps(evaluation, opened, split or Path(bundle) / "split.geojson", out)
+    history = write_history(Path(bundle), evaluation, out)
+    page = Page(
+        title=f"How good is {evaluation.net}?",
+        lead=(evaluation.text, *advice(evaluation)),
+        sections=[
+            *([Section("Map and truth", figures=tuple(maps))] if maps else []),
+            Section("Figures on each part", table=parts_table(evaluation.rows)),
+            Section("Curves", figures=tuple(figures + history)),
+        ],
+        notice=str(opened.attrs.get("simulated", "")),
+        made={**open_bundle(bundle).made, **{f"evaluate {k}": v for k, v in read_made(out).items()}},
+    )
+    return write_page(page, out / "report.html")
+
+
+def _maps(evaluation: Evaluation, stack: xr.Dataset, split: str | Path, out: Path) -> list[tuple[Path, str]]:
+    """The partition, and the map beside the truth, of a stack of one place."""
+    grid, parted = stack_grid(stack), read_split(split)
+    elevation = small_band(stack, evaluation.preview.step)
+    return [
         (write_partition(parted, evaluation.preview, grid, out), "Which ground trained, which chose, which judged."),
         (
             save_figure(
@@ -51,19 +70,6 @@ def write_evaluation_report(
             "The map beside the mapped landslides, in multiples of the average rate.",
         ),
     ]
-    history = write_history(Path(bundle), evaluation, out)
-    page = Page(
-        title=f"How good is {evaluation.net}?",
-        lead=(evaluation.text, *advice(evaluation)),
-        sections=[
-            Section("Map and truth", figures=tuple(maps)),
-            Section("Figures on each part", table=parts_table(evaluation.rows)),
-            Section("Curves", figures=tuple(figures + history)),
-        ],
-        notice=str(opened.attrs.get("simulated", "")),
-        made={**open_bundle(bundle).made, **{f"evaluate {k}": v for k, v in read_made(out).items()}},
-    )
-    return write_page(page, out / "report.html")
 
 
 def write_curves(evaluation: Evaluation, out: Path) -> list[tuple[Path, str]]:
@@ -172,5 +178,10 @@ def advice(evaluation: Evaluation) -> tuple[str, ...]:
         said.append(
             "The split is random: test pixels have training pixels as neighbours, so these figures flatter. "
             "For a place that nobody has mapped, trust a blocked split."
+        )
+    if evaluation.split == "given":
+        said.append(
+            "The parts are those that the set came with; where its test samples are neighbours of training samples, "
+            "these figures flatter."
         )
     return tuple(said)

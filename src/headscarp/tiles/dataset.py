@@ -87,7 +87,8 @@ def _write_cache(stack: xr.Dataset, folder: Path, key: str) -> None:
                 bar.advance()
             else:
                 values = array.to_numpy()
-                np.save(path, values.astype(str) if values.dtype == object else values)
+                # Texts of any length have no form of their own in .npy but pickle, which is refused.
+                np.save(path, np.array(values.tolist(), str) if values.dtype.kind in "OT" else values)
             index["variables"].append(
                 {
                     "name": str(name),

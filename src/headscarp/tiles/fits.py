@@ -13,8 +13,8 @@ import xarray as xr
 from headscarp.core.band import NO_VALUE, Band
 from headscarp.core.bundle import Bundle
 from headscarp.core.errors import HeadscarpWarning, StackError
-from headscarp.core.grid import ground_resolution_m
-from headscarp.core.stack import CHUNK, VALID, feature_bands, stack_bands, stack_grid
+from headscarp.core.samples import has_samples, stack_resolution_m
+from headscarp.core.stack import CHUNK, VALID, feature_bands, stack_bands
 from headscarp.core.tile import windows
 
 _RESOLUTION_TOLERANCE = 0.05
@@ -42,11 +42,12 @@ class Fit:
 def check_fits(bundle: Bundle, stack: xr.Dataset) -> Fit:
     """How the stack is read for this bundle. Raises StackError where it cannot be: see the message.
 
-    Checked: one place, no frames; every band of the bundle is there, of the same kind and units; the ground resolution
+    Checked: no frames; every band of the bundle is there, of the same kind and units; the ground resolution
     differs by at most 5 %; some pixel is valid. Classes are matched by label; those the bundle has never seen become
     "no value", with a HeadscarpWarning that names them.
     """
-    _check_one_place(stack)
+    if "time" in stack.dims:
+        raise StackError("the stack has several frames, and this bundle reads one; take one: stack.isel(time=-1)")
     there = {band.name: band for band in feature_bands(stack)}
     missing = [band.name for band in bundle.bands if band.name not in there]
     if missing:
@@ -63,14 +64,13 @@ def check_fits(bundle: Bundle, stack: xr.Dataset) -> Fit:
     return Fit(bands, {index: table for index, table in tables.items() if table is not None})
 
 
-def _check_one_place(stack: xr.Dataset) -> None:
-    if "sample" in stack.dims:
+def check_one_place(stack: xr.Dataset) -> None:
+    """Raises StackError for samples that share no grid: a map needs one place."""
+    if has_samples(stack):
         raise StackError(
             f"the stack holds {stack.sizes['sample']} samples that share no grid, and a map needs one place; "
             "take one of them first: stack.isel(sample=0)"
         )
-    if "time" in stack.dims:
-        raise StackError("the stack has several frames, and this bundle reads one; take one: stack.isel(time=-1)")
 
 
 def _check_band(theirs: Band, ours: Band) -> None:
@@ -92,7 +92,7 @@ def _check_band(theirs: Band, ours: Band) -> None:
 
 
 def _check_resolution(bundle: Bundle, stack: xr.Dataset) -> None:
-    resolution_m = ground_resolution_m(stack_grid(stack))
+    resolution_m = stack_resolution_m(stack)
     if abs(resolution_m / bundle.resolution_m - 1) > _RESOLUTION_TOLERANCE:
         raise StackError(
             f"stack is {resolution_m:.4g} m but this bundle was trained at {bundle.resolution_m:.4g} m; "
@@ -107,7 +107,9 @@ def _check_some_valid(stack: xr.Dataset) -> None:
     shape = (stack.sizes["y"], stack.sizes["x"])
     middle = (shape[0] // 2, shape[1] // 2)
     pieces = sorted(windows(shape, 8 * CHUNK), key=lambda w: abs(w.row - middle[0]) + abs(w.col - middle[1]))
-    if not any(stack[VALID][piece.clip(shape).slices].to_numpy().any() for piece in pieces):
+    samples = range(stack.sizes["sample"]) if has_samples(stack) else (...,)
+    places = [(sample, *piece.clip(shape).slices) for sample in samples for piece in pieces]
+    if not any(stack[VALID][place].to_numpy().any() for place in places):
         raise StackError(
             "the stack has no valid pixel: some continuous band is missing everywhere, or the study area lies outside; "
             "look at the band 'valid' and at the no-data values in the recipe"

@@ -1,4 +1,4 @@
-"""Ways to part a raster into training, validation and test: at random as in the paper, or in spatial blocks.
+"""Ways to part a raster into training, validation and test: at random as in the paper, in spatial blocks, or as given.
 
 Counts labels by streaming through the label bands; of several, a pixel is a landslide where any of them says so, and
 one split serves them all. Refuses stacks without a positive label and rasters too small for the parts asked for.
@@ -15,9 +15,11 @@ import xarray as xr
 
 from headscarp.core.errors import HeadscarpWarning, SplitError
 from headscarp.core.grid import Grid, true_cell_size_m
+from headscarp.core.samples import PART, has_samples
 from headscarp.core.stack import VALID, label_names, stack_grid
 from headscarp.core.tile import Window, windows
 from headscarp.tiles.dataset import as_stack, raster_shape, read_window
+from headscarp.tiles.folds import check_folds, kmeans_folds, name_of_fold, stratified_folds
 from headscarp.tiles.partition import (
     PARTS,
     Part,
@@ -37,6 +39,7 @@ __all__ = [
     "read_split",
     "split_blocks",
     "split_from_json",
+    "split_given",
     "split_random",
     "split_to_json",
     "write_split",
@@ -54,7 +57,7 @@ def split_random(
     folds: int | None = None,
     fold: int = 0,
 ) -> Split:
-    """Square patches, shuffled into training, validation and test (Hajimoradlou et al. 2019).
+    """Square patches, shuffled into training, validation and test (Hajimoradlou et al. 2019); of samples whole ones.
 
     Neighbouring patches end up in different parts, so that contexts overlap: `audit` says how much. tile_px: side of a
     patch. shares: of train, validation, test. folds: where given, patches are shuffled into so many equal folds
@@ -62,10 +65,11 @@ def split_random(
     SplitError where the stack has no positive label or too few patches; warns where a part lacks a class.
     """
     stack = as_stack(stack)
-    _check_folds(folds, fold)
+    check_folds(folds, fold)
     if min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
         raise SplitError(f"shares are {shares}; needed: three numbers above 0 with sum 1, such as 0.8, 0.1, 0.1")
-    cells = _cells(stack, (tile_px, tile_px))
+    side = (tile_px, tile_px) if not has_samples(stack) else raster_shape(stack)
+    cells = _cells(stack, side)
     needed = folds or len(PARTS)
     if len(cells) < needed:
         raise _too_small(stack, len(cells), needed, f"patches of {tile_px} px", "tile_px = {} px")
@@ -73,7 +77,7 @@ def split_random(
     fold_of = np.zeros(len(cells), dtype=int)
     if folds:
         fold_of[order] = np.arange(len(cells)) % folds
-        names = [_name_of_fold(f, fold, folds) for f in fold_of]
+        names = [name_of_fold(f, fold, folds) for f in fold_of]
     else:
         test = max(1, round(shares[2] * len(cells)))
         validation = max(1, round(shares[1] * len(cells)))
@@ -81,7 +85,7 @@ def split_random(
         named[order[:test]] = PARTS[2]
         named[order[test : test + validation]] = PARTS[1]
         names = list(named)
-    settings: dict[str, Any] = {"tile_px": tile_px}
+    settings: dict[str, Any] = {"tile_px": max(side)}
     settings |= {"folds": folds, "fold": fold} if folds else {"shares": list(shares)}
     return _split("random", stack, cells, (names, fold_of), seed=seed, buffer_px=0, settings=settings)
 
@@ -104,7 +108,9 @@ def split_blocks(
     SplitError where the stack has no positive label or too few blocks; warns where a part lacks a class.
     """
     stack = as_stack(stack)
-    _check_folds(folds, fold)
+    check_folds(folds, fold)
+    if has_samples(stack):
+        raise SplitError('samples share no ground, so there are no blocks of it; take the split "random" or "given"')
     if not (block_size_m > 0 and buffer_m >= 0):
         raise SplitError(f"block_size_m is {block_size_m:g}, buffer_m {buffer_m:g}; needed: above 0, and 0 or more")
     dy, dx = _cell_m(stack_grid(stack))
@@ -113,8 +119,8 @@ def split_blocks(
     if len(cells) < folds:
         metres = f"block_size_m = {{}} (pixels of {min(dy, dx):g} m)"
         raise _too_small(stack, len(cells), folds, f"blocks of {block_size_m:g} m", metres, min(dy, dx))
-    fold_of = _stratified(np.array([cell[2] for cell in cells]), folds, np.random.default_rng(seed))
-    names = [_name_of_fold(f, fold, folds) for f in fold_of]
+    fold_of = stratified_folds(np.array([cell[2] for cell in cells]), folds, np.random.default_rng(seed))
+    names = [name_of_fold(f, fold, folds) for f in fold_of]
     settings = {
         "block_size_m": float(block_size_m),
         "block_px": list(side),
@@ -126,22 +132,38 @@ def split_blocks(
     return _split("blocks", stack, cells, (names, fold_of), seed=seed, buffer_px=buffer_px, settings=settings)
 
 
-def kmeans_folds(xy: np.ndarray, *, folds: int, seed: int) -> np.ndarray:
-    """A fold for each point, by k-means on their places, so that folds are compact areas (Brenning 2012).
+def split_given(stack: xr.Dataset | str | Path, *, validation_share: float = 0.1, seed: int = 0) -> Split:
+    """The parts that a set of samples came with, as its coordinate `part` names them; kept, not made.
 
-    xy: (n, 2), metres. Returns (n,) int from 0 to folds - 1. Raises SplitError for fewer different points than folds.
+    Where the set names two parts only, the one beside train judges, as "test", and a share of the training samples,
+    drawn from the seed, validates. Samples without a part or a valid pixel are left out. Raises SplitError where there
+    are no parts, none to train or to judge with, or no positive label; warns where a part lacks a class.
     """
-    from sklearn.cluster import KMeans
+    stack = as_stack(stack)
+    if PART not in stack.coords:
+        raise SplitError('the stack has no given parts; name them under [chips] parts, or take the split "random"')
+    if not 0 < validation_share < 1:
+        raise SplitError(f"validation_share is {validation_share}; it has to be between 0 and 1")
+    told = [str(part) for part in stack[PART].to_numpy()]
+    cells = [cell for cell in _cells(stack, raster_shape(stack)) if told[cell[0]]]
+    names = [told[cell[0]] for cell in cells]
+    held = {name: names.count(name) for name in PARTS}
+    others = [name for name in PARTS[1:] if held[name]]
+    if held[PARTS[0]] < 2 or not others:
+        raise SplitError(f"the samples are given as {held}; needed: some to train and some to judge with")
+    if len(others) == 1:
+        names = [name if name == PARTS[0] else PARTS[2] for name in names]
+        trainers = np.flatnonzero([name == PARTS[0] for name in names])
+        count = min(max(1, round(validation_share * len(trainers))), len(trainers) - 1)
+        for i in np.random.default_rng(seed).permutation(trainers)[:count].tolist():
+            names[i] = PARTS[1]
+    settings: dict[str, Any] = {"given": held, "judged_by": others[-1]}
+    settings |= {"validation_share": validation_share} if len(others) == 1 else {}
+    folds = np.array([PARTS.index(name) for name in names])
+    return _split("given", stack, cells, (names, folds), seed=seed, buffer_px=0, settings=settings)
 
-    xy = np.asarray(xy, dtype=np.float64)
-    places = len(np.unique(xy, axis=0))
-    if places < folds or folds < 2:
-        raise SplitError(f"{places} different points cannot make {folds} folds; take 2 to {places} folds")
-    labels = KMeans(folds, n_init=10, random_state=seed).fit_predict(xy - xy.mean(axis=0))
-    return np.asarray(labels, dtype=int)
 
-
-SPLITS: dict[str, Callable[..., Split]] = {"random": split_random, "blocks": split_blocks}
+SPLITS: dict[str, Callable[..., Split]] = {"random": split_random, "blocks": split_blocks, "given": split_given}
 
 _Cell = tuple[int, Window, np.ndarray]
 """Sample, window clipped to the raster, and the counts: landslides, labels, valid pixels."""
@@ -198,24 +220,6 @@ def _cuts(start: int, length: int, side: int) -> tuple[slice, np.ndarray]:
     return slice(first, last + 1), np.maximum(np.arange(first, last + 1) * side - start, 0)
 
 
-def _stratified(counts: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
-    """A fold for each block, (n,): richest blocks first, each to where the sum of squared shares grows least.
-
-    counts: (n, 3). Blocks within a factor of two in landslides are in random order, so that seeds differ.
-    """
-    shares = counts / np.maximum(counts.sum(axis=0), 1)
-    richness = np.where(counts[:, 0] > 0, np.floor(np.log2(np.maximum(counts[:, 0], 1))) + 1, 0)
-    order = np.lexsort((rng.permutation(len(counts)), -richness))
-    held = np.zeros((folds, counts.shape[1]))
-    fold_of = np.zeros(len(counts), dtype=int)
-    for block in order:
-        growth = held @ shares[block]
-        least = np.flatnonzero(growth <= growth.min() + 1e-15)
-        fold_of[block] = rng.choice(least)
-        held[fold_of[block]] += shares[block]
-    return fold_of
-
-
 def _split(
     kind: str,
     stack: xr.Dataset,
@@ -248,19 +252,6 @@ def _warn_of_missing_classes(cells: Sequence[_Cell], parts: Sequence[Part]) -> N
                     HeadscarpWarning,
                     stacklevel=4,
                 )
-
-
-def _name_of_fold(f: int, fold: int, folds: int) -> str:
-    return PARTS[2] if f == fold else PARTS[1] if f == (fold + 1) % folds else PARTS[0]
-
-
-def _check_folds(folds: int | None, fold: int) -> None:
-    if folds is None:
-        return
-    if folds < 3:
-        raise SplitError(f"{folds} folds cannot give training, validation and test; take 3 or more")
-    if not 0 <= fold < folds:
-        raise SplitError(f"there is no fold {fold}; with {folds} folds take 0 to {folds - 1}")
 
 
 def _cell_m(grid: Grid) -> tuple[float, float]:

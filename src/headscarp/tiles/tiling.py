@@ -1,16 +1,24 @@
 """Which tiles cover a raster, for scoring and for training: geometry only. Refuses to read a pixel."""
 
 import numpy as np
+import xarray as xr
 
 from headscarp.core.errors import SplitError
+from headscarp.core.samples import has_samples
 from headscarp.core.tile import Tile, Window, windows
 from headscarp.nets.net import Net
+from headscarp.tiles.dataset import raster_shape
 from headscarp.tiles.partition import PARTS, Split
 
 
 def halo_of(net: Net) -> int:
     """Context pixels that tiles of this net need on each side: its reach, rounded up to its alignment."""
     return -(-net.reach // net.align) * net.align
+
+
+def halo_within(halo: int, stack: xr.Dataset, size: int) -> int:
+    """The context of tiles of this size: none where a tile holds a whole sample, since there is nothing around it."""
+    return 0 if has_samples(stack) and size >= max(raster_shape(stack)) else halo
 
 
 def score_tiles(shape: tuple[int, int], size: int, halo: int, *, split: str = "") -> tuple[Tile, ...]:

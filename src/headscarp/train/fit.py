@@ -19,7 +19,8 @@ from headscarp.core.calibration import FITS
 from headscarp.core.errors import OutputError
 from headscarp.core.progress import log
 from headscarp.core.provenance import made_by
-from headscarp.core.stack import LABEL, stack_grid
+from headscarp.core.samples import grid_or_none
+from headscarp.core.stack import LABEL
 from headscarp.evaluation.evaluate import evaluate
 from headscarp.evaluation.metrics import best_f1_threshold
 from headscarp.nets import NETS, weights_of
@@ -80,7 +81,7 @@ def fit(
         record = open_job(out / CHECKPOINT, job)
     try:
         if fabric.is_global_zero:
-            write_split(ground.split, out / SPLIT, stack_grid(ground.stack))
+            write_split(ground.split, out / SPLIT, grid_or_none(ground.stack))
         arguments, note = aligned_arguments(ground, net, config, fabric=fabric, folder=out / CHECKPOINT)
         told = EpochLog(out)
         try:

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 import xarray as xr
 
 from headscarp.core.errors import SplitError
+from headscarp.core.samples import has_samples
 from headscarp.core.stack import fingerprint
 from headscarp.core.tile import Tile
 from headscarp.nets.net import Net
 from headscarp.tiles.reader import TileReader
 from headscarp.tiles.sampling import epoch_tiles, tile_positives
 from headscarp.tiles.splits import PARTS, Split, split_to_json
-from headscarp.tiles.tiling import halo_of, train_tiles
+from headscarp.tiles.tiling import halo_of, halo_within, train_tiles
 from headscarp.train.config import FitConfig, Settings
 
 _SIZES_PX = (512, 256, 128)
@@ -57,7 +58,10 @@ def make_lesson(ground: Ground, net: Net, config: FitConfig) -> Lesson:
     config = config.resolved(net.schedule)
     halo = _context(net, int(config.context_px or 0))
     size = config.tile_px or _tile_size(ground.split, net, halo)
+    if has_samples(ground.stack):
+        size = min(size, max(ground.split.shape))  # beyond a sample there is only its mirror, which counts for nothing
     size = -(-size // net.align) * net.align
+    halo = halo_within(halo, ground.stack, size)
     tiles = [train_tiles(ground.split, part, size=size, halo=halo) for part in PARTS[:2]]
     positives = [tile_positives(ground.stack, of_part, split=ground.split) for of_part in tiles]
     for part, found in zip(PARTS, positives, strict=False):

@@ -11,6 +11,7 @@ from headscarp.core.band import feature_names
 from headscarp.core.errors import RecipeError
 from headscarp.core.grid import ground_resolution_m
 from headscarp.core.machine import cores
+from headscarp.core.samples import PART, has_samples, stack_resolution_m
 from headscarp.core.stack import feature_bands, stack_grid
 from headscarp.nets import NETS, make_net
 from headscarp.nets.net import Statistics
@@ -25,20 +26,22 @@ FEWEST_PATCHES = 400
 
 
 def chosen_split(stack: xr.Dataset, spec: str | None = None, **options: Any) -> Split:
-    """The split that `spec` names: "blocks", "random" or the path of a split.geojson; None takes the recipe's.
+    """The split that `spec` names: "blocks", "random", "given" or the path of a split.geojson; None: the recipe's.
 
     options: block_size_m, buffer_m, folds, fold, seed, tile_px; None means unsaid. Unsaid ones come from the stack's
     recipe when it names the same kind, else blocks of 2 km or a tenth of the longer side, 5 folds, no buffer; patches
     of 500 px, or smaller where the raster would give fewer than 400, shared out 80 / 10 / 10 as in the paper unless
-    folds are asked for. The seed is the recipe's. Raises RecipeError for an unknown kind or option.
+    folds are asked for. Samples are parted as given, else at random and whole. The seed is the recipe's. Raises
+    RecipeError for an unknown kind or option.
     """
     said = {key: value for key, value in options.items() if value is not None}
     if spec is not None and (spec.endswith(".geojson") or Path(spec).is_file()):
         return read_split(spec)
     recipe = recipe_section(stack, "split")
-    kind = spec or recipe.get("kind", "blocks")
+    usual = "blocks" if not has_samples(stack) else "given" if PART in stack.coords else "random"
+    kind = spec or recipe.get("kind", usual)
     check_choice("split", kind, SPLITS)
-    if recipe.get("kind", "blocks") != kind:
+    if recipe.get("kind", usual) != kind:
         recipe = {key: recipe[key] for key in ("seed",) if key in recipe}
     settings = {**_defaults(kind, stack), **{k: v for k, v in recipe.items() if k != "kind"}, **said}
     if kind == "random" and "folds" not in settings:
@@ -101,7 +104,7 @@ def folds_of(stack: xr.Dataset, asked: int | None) -> int:
 def context_of(net: str, stack: xr.Dataset) -> int:
     """Pixels that a net of this name sees on each side on this stack."""
     check_choice("net", net, NETS)
-    resolution_m = ground_resolution_m(stack_grid(stack))
+    resolution_m = stack_resolution_m(stack)
     bands = feature_bands(stack)
     arguments = {"aligned": [feature_names(bands)[0]]} if NETS[net].aligned_from else {}
     scaled = [band.name for band in bands if band.kind == "continuous"]
@@ -113,12 +116,13 @@ def context_of(net: str, stack: xr.Dataset) -> int:
 _OPTIONS = {
     "blocks": ("block_size_m", "buffer_m", "folds", "fold", "seed"),
     "random": ("tile_px", "shares", "folds", "fold", "seed"),
+    "given": ("validation_share", "seed"),
 }
 
 
 def _defaults(kind: str, stack: xr.Dataset) -> dict[str, Any]:
     seed = recipe_seed(stack)
-    if kind == "blocks":
+    if kind == "blocks" and not has_samples(stack):
         longer_m = max(stack.sizes["y"], stack.sizes["x"]) * ground_resolution_m(stack_grid(stack))
         return {
             "block_size_m": min(BLOCK_SIZE_M, longer_m / 10),
@@ -127,5 +131,7 @@ def _defaults(kind: str, stack: xr.Dataset) -> dict[str, Any]:
             "fold": 0,
             "seed": seed,
         }
+    if kind != "random":
+        return {"seed": seed}
     pixels = stack.sizes["y"] * stack.sizes["x"] * stack.sizes.get("sample", 1)
     return {"tile_px": max(1, min(PAPER_TILE_PX, int((pixels / FEWEST_PATCHES) ** 0.5))), "seed": seed}

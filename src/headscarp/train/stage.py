@@ -12,8 +12,8 @@ import torch
 import xarray as xr
 from lightning_fabric import Fabric
 
-from headscarp.core.grid import ground_resolution_m
-from headscarp.core.stack import feature_bands, stack_grid, with_label
+from headscarp.core.samples import stack_resolution_m
+from headscarp.core.stack import feature_bands, with_label
 from headscarp.nets import NETS, make_net
 from headscarp.nets.net import Net, Statistics
 from headscarp.tiles.dataset import cache_stack
@@ -80,7 +80,7 @@ def trained_net(
         net = make_net(
             name,
             bands,
-            resolution_m=ground_resolution_m(stack_grid(ground.stack)),
+            resolution_m=stack_resolution_m(ground.stack),
             statistics=statistics,
             arguments=dict(config.net_arguments if arguments is None else arguments),
         )
