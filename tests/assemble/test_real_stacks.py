@@ -40,6 +40,16 @@ def test_ecuador(tmp_path):
     assert [b.units for b in stack_bands(stack)][:3] == ["degree", "1/m", "1/m"]
 
 
+def test_hokkaido_is_mapped_where_only_the_image_after_saw(tmp_path):
+    stack = build(RECIPES / "hokkaido.toml", tmp_path / "hokkaido.zarr")
+    change, seen = stack["redness_change"].values, stack["seen_both"].values == 1
+    assert (stack["valid"].values == 1).mean() > 0.99
+    assert 0.38 < np.isnan(change).mean() < 0.42
+    assert np.isfinite(change[seen]).all()
+    assert np.abs(np.nanmedian(change)) < 0.1
+    assert np.isfinite(stack["elevation"].values).all()
+
+
 def test_zevenbergen_thorne_equals_the_published_raster(tmp_path):
     published = build(RECIPES / "ecuador.toml", tmp_path / "published.zarr")
     dem = "dataset:ecuador_susceptibility/dem_rsaga.tif"

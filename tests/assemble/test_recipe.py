@@ -37,8 +37,8 @@ def test_several_inventories_have_a_table_each():
 def test_recipes_in_the_house_are_complete(path):
     recipe = read_recipe(path)
     assert recipe.name == path.stem
-    assert recipe.label is not None
-    assert recipe.split["kind"] in ("blocks", "random")
+    assert recipe.labels or recipe.chips or "no landslide labels" in path.read_text(encoding="utf-8")
+    assert recipe.chips or recipe.split["kind"] in ("blocks", "random")
     again = recipe_from_dict(recipe.resolved())
     assert again.resolved() == recipe.resolved()
 
