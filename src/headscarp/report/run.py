@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -19,7 +20,7 @@ from headscarp.core.stack import label_names, open_stack, stack_grid, with_label
 from headscarp.evaluation.scoring import Predictor
 from headscarp.prediction.raster import predict
 from headscarp.report.comparison import write_comparison_report
-from headscarp.report.page import Page, Section, write_page
+from headscarp.report.page import Page, Section, Table, write_page
 from headscarp.tiles.audit import audit
 from headscarp.tiles.splits import write_split
 from headscarp.train.compare import compare
@@ -102,17 +103,34 @@ def run_targets(
     sections = [
         Section(
             label,
-            text=(*result.sentences, f"All figures and tables of this target: {label}/report.html."),
+            text=(*_of_the_first_split(result.sentences, plan), f"All that was found: {label}/report.html."),
             figures=((out / label / "compare" / f"{plan.splits[0]}-maps.png", f"Maps of {label}, best nets first."),),
+            table=_test_table(table, plan),
         )
-        for label, result in results.items()
+        for table, (label, result) in zip(tables, results.items(), strict=True)
     ]
-    lead = [sentence for result in results.values() for sentence in result.sentences[:1]]
+    lead = [f"{label}: {sentence}" for label, result in results.items() for sentence in result.sentences[:1]]
     notice = str(stack.attrs.get("simulated", ""))
     page = Page(plan.title, (*lead, *plan.lead), sections, notice=notice, made=stack.attrs.get("made", {}))
     report = write_page(page, out / "report.html")
     sentences = [f"{label}: {sentence}" for label, result in results.items() for sentence in result.sentences]
     return RunResult(report, next(iter(results.values())).map, metrics, tuple(sentences))
+
+
+def _of_the_first_split(sentences: Sequence[str], plan: RunPlan) -> list[str]:
+    """Which net is better by NLL on the first split, and how much the other splits flatter."""
+    wanted = (f"{plan.splits[0]} split, test nll", "AUROC on the")
+    return [sentence for sentence in sentences if sentence.startswith(wanted)]
+
+
+def _test_table(rows: pd.DataFrame, plan: RunPlan) -> Table:
+    """What each net reaches on test ground of the first split."""
+    shown = ("nll", "skill", "auroc", "average_precision", "precision", "recall", "iou")
+    test = rows[(rows["split"] == plan.splits[0]) & (rows["part"] == "test")]
+    value = {(row.net, row.metric): row.value for row in test.itertuples()}
+    nets = [str(net) for net in dict.fromkeys(test["net"])]
+    cells = tuple((net, *(f"{value.get((net, metric), np.nan):.4f}" for metric in shown)) for net in nets)
+    return Table((f"{plan.splits[0]} split, test", *shown), cells)
 
 
 def run_stack(
