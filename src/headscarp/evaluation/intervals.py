@@ -160,7 +160,7 @@ def block_bootstrap(
     for name in metrics:
         coarse = float(METRICS[name](whole)) if whole else float("nan")
         value = coarse if values is None else float(values.get(name, coarse))
-        found[name] = _interval(value, draws[name] + _shift(value, coarse), level)
+        found[name] = interval_of(value, draws[name] + _shift(value, coarse), level)
     _warn_of_dropped(found, resamples)
     return found
 
@@ -185,7 +185,7 @@ def paired_difference(
     drawn_a, drawn_b = resampled([blocks_a, blocks_b], rng, metrics=(metric,), resamples=resamples)
     coarse = float(METRICS[metric](blocks_a.counts()) - METRICS[metric](blocks_b.counts()))
     value = coarse if values is None else values[0] - values[1]
-    return _interval(value, drawn_a[metric] - drawn_b[metric] + _shift(value, coarse), level)
+    return interval_of(value, drawn_a[metric] - drawn_b[metric] + _shift(value, coarse), level)
 
 
 def in_words(metric: str, difference: Interval, name_a: str, name_b: str) -> str:
@@ -218,7 +218,7 @@ def resampled(
     n_blocks = len(several[0])
     if n_blocks < 2:
         return [{name: np.full(resamples, np.nan) for name in metrics} for _ in several]
-    for weights in _drawn(n_blocks, rng, resamples):
+    for weights in drawn_weights(n_blocks, rng, resamples):
         for blocks, values in zip(several, found, strict=True):
             counts = blocks.counts(weights)
             for name in metrics:
@@ -226,7 +226,7 @@ def resampled(
     return [{name: np.concatenate(parts) for name, parts in values.items()} for values in found]
 
 
-def _drawn(n_blocks: int, rng: np.random.Generator, resamples: int) -> Iterator[np.ndarray]:
+def drawn_weights(n_blocks: int, rng: np.random.Generator, resamples: int) -> Iterator[np.ndarray]:
     """(R, blocks) float64 parts of how often each block is drawn; the draws do not depend on the size of parts."""
     for start in range(0, resamples, _RESAMPLES_AT_ONCE):
         rows = range(start, min(start + _RESAMPLES_AT_ONCE, resamples))
@@ -250,7 +250,8 @@ def _counts_of(total: np.ndarray) -> Counts:
     )
 
 
-def _interval(value: float, draws: np.ndarray, level: float) -> Interval:
+def interval_of(value: float, draws: np.ndarray, level: float = 0.95) -> Interval:
+    """The percentile interval of a value from its draws (R,); NaN among them are dropped and counted."""
     kept = draws[np.isfinite(draws)]
     if kept.size == 0:
         return Interval(value, float("nan"), float("nan"), draws.size)

@@ -17,6 +17,14 @@ from headscarp.evaluation.intervals import Interval
 from headscarp.evaluation.metrics import METRICS
 
 PARTS = ("train", "validation", "test")
+OBJECT_SPLITS = ("objects", "area")
+"""What stands in place of a split where polygons are scored against polygons; parts are classes of size, or all."""
+OBJECT_PARTS = ("all", "<1e3", "1e3-1e4", "1e4-1e5", ">1e5")
+OBJECT_METRICS = (
+    *("precision", "recall", "f1", "iou", "matched_precision", "matched_recall", "matched_f1"),
+    *("n_true", "n_found", "n_missed", "n_mapped", "n_false", "coverage", "area_error"),
+    *("true_m2", "mapped_m2", "both_m2"),
+)
 CSV_NAME, JSON_NAME = "metrics.csv", "metrics.json"
 _MISSING = float("nan")
 
@@ -25,7 +33,8 @@ _MISSING = float("nan")
 class MetricRow:
     """One metric of one net on one part of one split. low, high: its 95 % interval, NaN where there is none.
 
-    part: train, validation or test. metric: a name in METRICS. Raises OutputError on other names.
+    part: train, validation or test. metric: a name in METRICS. Where polygons were scored, split is "objects" or
+    "area", part one of OBJECT_PARTS and metric one of OBJECT_METRICS. Raises OutputError on other names.
     """
 
     net: str
@@ -37,10 +46,12 @@ class MetricRow:
     high: float = _MISSING
 
     def __post_init__(self) -> None:
-        if self.part not in PARTS:
-            raise OutputError(f"part is {self.part!r}; a table of metrics knows {', '.join(PARTS)}")
-        if self.metric not in METRICS:
-            raise OutputError(f"metric is {self.metric!r}; a table of metrics knows {', '.join(METRICS)}")
+        polygons = self.split in OBJECT_SPLITS
+        parts, metrics = (OBJECT_PARTS, OBJECT_METRICS) if polygons else (PARTS, tuple(METRICS))
+        if self.part not in parts:
+            raise OutputError(f"part is {self.part!r}; a table of metrics knows {', '.join(parts)}")
+        if self.metric not in metrics:
+            raise OutputError(f"metric is {self.metric!r}; a table of metrics knows {', '.join(metrics)}")
 
 
 COLUMNS = tuple(field.name for field in fields(MetricRow))
