@@ -129,7 +129,7 @@ def _test_table(rows: pd.DataFrame, plan: RunPlan) -> Table:
     test = rows[(rows["split"] == plan.splits[0]) & (rows["part"] == "test")]
     value = {(row.net, row.metric): row.value for row in test.itertuples()}
     nets = [str(net) for net in dict.fromkeys(test["net"])]
-    cells = tuple((net, *(f"{value.get((net, metric), np.nan):.4f}" for metric in shown)) for net in nets)
+    cells = tuple((net, *(f"{float(value.get((net, metric), np.nan)):.4f}" for metric in shown)) for net in nets)
     return Table((f"{plan.splits[0]} split, test", *shown), cells)
 
 
