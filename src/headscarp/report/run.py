@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -127,9 +126,10 @@ def _test_table(rows: pd.DataFrame, plan: RunPlan) -> Table:
     """What each net reaches on test ground of the first split."""
     shown = ("nll", "skill", "auroc", "average_precision", "precision", "recall", "iou")
     test = rows[(rows["split"] == plan.splits[0]) & (rows["part"] == "test")]
-    value = {(row.net, row.metric): row.value for row in test.itertuples()}
-    nets = [str(net) for net in dict.fromkeys(test["net"])]
-    cells = tuple((net, *(f"{float(value.get((net, metric), np.nan)):.4f}" for metric in shown)) for net in nets)
+    value = test.pivot(index="net", columns="metric", values="value").reindex(columns=list(shown))
+    order = list(dict.fromkeys(test["net"]))
+    numbers = value.loc[order].to_numpy(dtype=float)
+    cells = tuple((str(net), *(f"{v:.4f}" for v in row)) for net, row in zip(order, numbers, strict=True))
     return Table((f"{plan.splits[0]} split, test", *shown), cells)
 
 
