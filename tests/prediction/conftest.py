@@ -52,7 +52,9 @@ def bundle_of() -> Callable[..., Bundle]:
         bands = feature_bands(stack)
         statistics = Statistics({"elevation": 0.0, "slope": 20.0}, {"elevation": 100.0, "slope": 10.0}, 0.2)
         aligned = {"aligned": ("slope", "lithology=marl")}
-        arguments = {"sann": aligned, "sacnn": aligned, "unet": {"base": 4}}.get(name, {})
+        arguments = {"sann": aligned, "sacnn": aligned, "unet": {"base": 4}, "spectral": {"of": ["slope"]}}.get(
+            name, {}
+        )
         torch.manual_seed(3)
         net = make_net(name, bands, resolution_m=10.0, statistics=statistics, arguments=arguments)
         with torch.no_grad(), warnings.catch_warnings():

@@ -20,6 +20,7 @@ from headscarp.nets.mlp import NN, SANN
 from headscarp.nets.net import Net, Statistics
 from headscarp.nets.sacnn import SACNN
 from headscarp.nets.scarp_unet import UNet
+from headscarp.nets.spectral import Spectral
 from headscarp.nets.unet import CNN
 
 NETS: dict[str, type[Net]] = {
@@ -32,6 +33,7 @@ NETS: dict[str, type[Net]] = {
     "cnn": CNN,
     "sacnn": SACNN,
     "unet": UNet,
+    "spectral": Spectral,
 }
 
 __all__ = ["NETS", "make_net", "net_from_bundle", "weights_of"]
