@@ -5,6 +5,7 @@ no class. Black chips are kept but not valid; chips that stand in two parts are 
 """
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from headscarp.assemble.lookalikes import perceptual_hash
 from headscarp.assemble.recipe import Recipe
 from headscarp.assemble.samples import LEFT_OUT, STATES, ChipFiles, ChipsRecipe, Sample, find_samples
 from headscarp.assemble.store import BandWriter
-from headscarp.core.artefact import clear_os_errors, finish, partial_path
+from headscarp.core.artefact import check_output, clear_os_errors, finish, partial_path
 from headscarp.core.band import UNLABELLED, Band
 from headscarp.core.blocks import Done, Journal, run_blocks
 from headscarp.core.errors import RecipeError, SourceError
@@ -42,12 +43,15 @@ def build_chips(recipe: Recipe, out: Path, workers: Any, *, resume: bool = False
         raise RecipeError(f"the recipe {recipe.name!r} has no [chips]; add it, or build it as a place")
     samples = find_samples(chips, recipe.folder)
     made = made_by("build", settings=recipe.resolved(), inputs=_inputs(chips, samples), seed=recipe.seed)
+    job = {key: made[key] for key in ("settings", "inputs", "version")}
     if resume and out.exists():
-        return open_stack(out)
+        stack = open_stack(out)
+        if json.loads(json.dumps(job, default=str)) != {key: stack.attrs.get("made", {}).get(key) for key in job}:
+            check_output(out)  # it is another stack, which must not be lost
+        return stack
     bands = _bands(chips)
     with chips_without_place():
         shape = read_chip(samples[0].image, len(chips.bands)).shape[1:]
-    job = {key: made[key] for key in ("settings", "inputs", "version")}
     partial, journal_path = partial_path(out), out.with_name(f".{out.name}.journal")
     resume = resume and journal_path.exists() and (partial / "zarr.json").exists()
     journal = Journal(journal_path, job, resume=resume)
