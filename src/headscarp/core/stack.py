@@ -18,6 +18,7 @@ import zarr
 
 from headscarp.core.artefact import clear_os_errors
 from headscarp.core.band import MAX_CLASSES, UNLABELLED, Band
+from headscarp.core.chunks import ChunkedZarr, compressor_for
 from headscarp.core.errors import StackError
 from headscarp.core.grid import Grid, check_grid, grid_from_json, grid_to_json
 from headscarp.core.tile import Window, windows
@@ -40,7 +41,7 @@ def open_stack(path: str | Path) -> xr.Dataset:
     if not path.exists():
         raise StackError(f"there is no stack at {path}; make one with: headscarp build RECIPE.toml --out {path}")
     try:
-        stack = xr.open_zarr(path, chunks=None, consolidated=False, mask_and_scale=False)
+        stack = xr.open_dataset(path, engine=ChunkedZarr, chunks=None, consolidated=False, mask_and_scale=False)
     except Exception as error:
         raise StackError(f"{path} cannot be read as a stack ({error}); build it again") from error
     if "headscarp_stack" not in stack.attrs:
@@ -190,6 +191,7 @@ def create_stack(
                 shape=(*front[0], *grid.shape),
                 chunks=(*front[1], CHUNK, CHUNK),
                 dtype=band.dtype,
+                compressors=compressor_for(band.dtype),
                 fill_value=_FILL[band.kind],
                 dimension_names=(*front[2], "y", "x"),
             )
