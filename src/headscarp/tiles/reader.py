@@ -63,20 +63,19 @@ class TileReader:
         rows = mirrored(window.row, window.height, self.shape[0])
         cols = mirrored(window.col, window.width, self.shape[1])
         span = _span(rows, cols)
-        take = None if span == window else (rows - span.row, cols - span.col)
+        take = (rows - span.row, cols - span.col)
         x = np.empty((len(self.bands), window.height, window.width), np.float32)
         for plane, array in zip(x, self._arrays, strict=True):
-            plane[...] = _taken(read_window(array, span, sample=tile.sample), take)
+            _spread(read_window(array, span, sample=tile.sample), *take, plane)
         valid = self._valid_of(x, span, take, tile.sample)
         _blank(x, ~valid, self._fills)
         valid &= _on_raster(window, self.shape)
         return TilePixels(x, valid, self._labels(tile, valid))
 
-    def _valid_of(
-        self, x: np.ndarray, span: Window, take: tuple[np.ndarray, np.ndarray] | None, sample: int
-    ) -> np.ndarray:
+    def _valid_of(self, x: np.ndarray, span: Window, take: tuple[np.ndarray, np.ndarray], sample: int) -> np.ndarray:
         if self._valid is not None:
-            valid: np.ndarray = _taken(read_window(self._valid, span, sample=sample), take) == 1
+            valid = np.empty(x.shape[1:], np.bool_)
+            _spread(read_window(self._valid, span, sample=sample) == 1, *take, valid)
             return valid
         continuous = [band for band in self.bands if band.kind == "continuous"]
         there = np.isfinite(x[[self.bands.index(band) for band in continuous]])
@@ -122,8 +121,23 @@ def _span(rows: np.ndarray, cols: np.ndarray) -> Window:
     return Window(top, left, int(rows.max()) + 1 - top, int(cols.max()) + 1 - left)
 
 
-def _taken(pixels: np.ndarray, take: tuple[np.ndarray, np.ndarray] | None) -> np.ndarray:
-    return pixels if take is None else pixels[take[0][:, None], take[1]]
+def _spread(pixels: np.ndarray, rows: np.ndarray, cols: np.ndarray, out: np.ndarray) -> None:
+    """pixels[rows, cols] into out, (rows, columns): most of it in one copy, since only what is mirrored is scattered."""
+    (top, bottom), (left, right) = _straight(rows), _straight(cols)
+    inside = (slice(rows[top], rows[top] + bottom - top), slice(cols[left], cols[left] + right - left))
+    out[top:bottom, left:right] = pixels[inside]
+    for beside in (slice(0, left), slice(right, None)):
+        out[top:bottom, beside] = pixels[inside[0], cols[beside]]
+    for beyond in (slice(0, top), slice(bottom, None)):
+        out[beyond] = pixels[rows[beyond][:, None], cols]
+
+
+def _straight(index: np.ndarray) -> tuple[int, int]:
+    """The longest run of an index that goes up one by one, as start and stop."""
+    breaks = np.flatnonzero(np.diff(index) != 1) + 1
+    starts, stops = np.append(0, breaks), np.append(breaks, len(index))
+    longest = int(np.argmax(stops - starts))
+    return int(starts[longest]), int(stops[longest])
 
 
 def _blank(x: np.ndarray, missing: np.ndarray, fills: Sequence[float]) -> None:
