@@ -8,7 +8,6 @@ another block.
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,8 +21,8 @@ from headscarp.core.tile import Tile, Window
 from headscarp.nets import net_from_bundle
 from headscarp.nets.batch import Batch
 from headscarp.nets.net import Net
-from headscarp.prediction.cog import block_facts
 from headscarp.prediction.engines import Engine, largest_change, make_engine, middle
+from headscarp.prediction.facts import finish_block
 from headscarp.prediction.workfile import WorkFile
 from headscarp.tiles.dataset import as_stack
 from headscarp.tiles.fits import Fit
@@ -63,8 +62,7 @@ class BlockWork:
         piece = middle(held[0], CHECKED_SIDE) if tile.id in self.checked else None
         predicted = opened.engine(held.pop())  # held by the engine alone, which lets go of it before the trunk runs
         made = opened.calibrated(predicted[(slice(None), *core)])
-        made[:, ~valid] = np.nan
-        facts: dict[str, Any] = block_facts(made)
+        facts = finish_block(made, valid)
         if piece is not None:
             facts["change"] = largest_change(opened.engine, opened.reference(), piece)
         return Done(self.work.write(inside, made), facts)
@@ -99,8 +97,9 @@ class _Opened:
         self._reference: Engine | None = None
 
     def calibrated(self, made: np.ndarray) -> np.ndarray:
-        """(K, h, w) float32, a copy."""
-        return np.array(self.calibration.apply(made), np.float32).reshape(made.shape)
+        """(K, h, w) float32, contiguous; never the room that an engine may use again."""
+        found = np.ascontiguousarray(self.calibration.apply(made), np.float32)
+        return found.copy() if np.shares_memory(found, made) else found
 
     def reference(self) -> Engine:
         if self._reference is None:

@@ -1,15 +1,13 @@
 """The Cloud-Optimized GeoTIFF that a map ends as: tiles of 512, zstd, overviews that ignore what is missing.
 
-One pass over the raw work file by GDAL's own COG driver; the same pixels give the same bytes. Refuses to invent
-pixels: no-data is NaN, and an overview pixel is the mean of those that are there.
+One pass over the raw work file and its overviews by GDAL's own COG driver; the same pixels give the same bytes.
+Refuses to invent pixels: no-data is NaN, and an overview pixel is the mean of those that are there.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import rasterio
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
@@ -19,25 +17,15 @@ import headscarp
 from headscarp.core.artefact import clear_os_errors, write_text
 from headscarp.core.errors import OutputError
 from headscarp.core.grid import Grid
+from headscarp.prediction.facts import BandSummary
+from headscarp.prediction.overviews import overview_files, write_overviews
 from headscarp.prediction.workfile import WorkFile
 
 TILE = 512
 _SETTINGS = {
     "GDAL_CACHEMAX": 128,  # MB
     "GDAL_PAM_ENABLED": "NO",
-    "COG_TMP_COMPRESSION": "NONE",  # of overviews on their way into the file; saves a quarter of the time
 }
-
-
-@dataclass(frozen=True)
-class BandSummary:
-    """What a band of the map holds: number of valid pixels, lowest, highest, mean, standard deviation (NaN if none)."""
-
-    valid: int
-    low: float
-    high: float
-    mean: float
-    std: float
 
 
 def write_cog(work: WorkFile, grid: Grid, partial: Path, *, outputs: Sequence[Any], summaries: Any) -> Path:
@@ -46,9 +34,15 @@ def write_cog(work: WorkFile, grid: Grid, partial: Path, *, outputs: Sequence[An
     outputs: name and unit of each band (`headscarp.nets.net.Output`). summaries: a BandSummary for each, stored inside
     the file so that readers need not scan it. Raises OutputError when the disk is full; the work file is kept.
     """
-    described = [(o.name, o.unit, _tags(o.name, s)) for o, s in zip(outputs, summaries, strict=True)]
-    vrt = write_text(work.path.with_suffix(".vrt"), work.vrt(grid, described))
+    levels = overview_files(work, largest_px=TILE)
+    vrts = [_vrt_of(level) for level in levels]
+    vrt = _vrt_of(work)
     try:
+        write_overviews(work, largest_px=TILE)
+        for level, path in zip(levels, vrts, strict=True):
+            write_text(path, level.vrt([(o.name, o.unit, {}) for o in outputs]))
+        described = [(o.name, o.unit, _tags(o.name, s)) for o, s in zip(outputs, summaries, strict=True)]
+        write_text(vrt, work.vrt(described, grid=grid, overviews=vrts))
         with clear_os_errors(partial), rasterio.Env(**_SETTINGS):
             copy_raster(
                 vrt,
@@ -59,7 +53,7 @@ def write_cog(work: WorkFile, grid: Grid, partial: Path, *, outputs: Sequence[An
                 LEVEL=1,
                 PREDICTOR="FLOATING_POINT",
                 NUM_THREADS="ALL_CPUS",
-                OVERVIEW_RESAMPLING="AVERAGE",
+                OVERVIEWS="FORCE_USE_EXISTING",
                 BIGTIFF="IF_SAFER",
             )
             _check_whole(partial, work)
@@ -69,39 +63,13 @@ def write_cog(work: WorkFile, grid: Grid, partial: Path, *, outputs: Sequence[An
             "the same command with --resume: finished blocks are kept"
         ) from error
     finally:
-        vrt.unlink(missing_ok=True)
-        partial.with_name(partial.name + ".ovr.tmp").unlink(missing_ok=True)
+        for path in (vrt, *vrts, *(level.path for level in levels)):
+            path.unlink(missing_ok=True)
     return partial
 
 
-def summarise(facts: Sequence[Mapping[str, Any]], bands: int) -> list[BandSummary]:
-    """One BandSummary a band from the facts that each block left: valid, and low, high, sum, squares for each band."""
-    filled = [f for f in facts if f["valid"]]
-    valid = sum(f["valid"] for f in filled)
-    if not valid:
-        return [BandSummary(0, *[float("nan")] * 4)] * bands
-    summaries = []
-    for band in range(bands):
-        mean = sum(f["sum"][band] for f in filled) / valid
-        variance = max(0.0, sum(f["squares"][band] for f in filled) / valid - mean**2)
-        low, high = min(f["low"][band] for f in filled), max(f["high"][band] for f in filled)
-        summaries.append(BandSummary(valid, low, high, mean, variance**0.5))
-    return summaries
-
-
-def block_facts(pixels: np.ndarray) -> dict[str, Any]:
-    """The facts of one block (K, h, w), NaN where not valid, as `summarise` takes them."""
-    holes = np.isnan(pixels[0])
-    there = pixels[:, ~holes] if holes.any() else pixels.reshape(len(pixels), -1)  # (K, n)
-    if not there.shape[1]:
-        return {"valid": 0}
-    return {
-        "valid": int(there.shape[1]),
-        "low": there.min(axis=1).astype(float).tolist(),
-        "high": there.max(axis=1).astype(float).tolist(),
-        "sum": there.sum(axis=1, dtype=np.float64).tolist(),
-        "squares": np.square(there, dtype=np.float64).sum(axis=1).tolist(),
-    }
+def _vrt_of(work: WorkFile) -> Path:
+    return work.path.with_name(work.path.name + ".vrt")
 
 
 def _tags(name: str, summary: BandSummary) -> dict[str, str]:

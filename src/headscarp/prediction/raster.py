@@ -30,8 +30,9 @@ from headscarp.core.tile import Tile
 from headscarp.nets import net_from_bundle
 from headscarp.nets.net import Net
 from headscarp.prediction.blockwork import BlockWork, aligned_tiles, close_opened
-from headscarp.prediction.cog import TILE, summarise, write_cog
+from headscarp.prediction.cog import TILE, write_cog
 from headscarp.prediction.engines import check_engine, single_threaded_torch
+from headscarp.prediction.facts import summarise
 from headscarp.prediction.style import write_qml
 from headscarp.prediction.workfile import WorkFile
 from headscarp.tiles.dataset import as_stack, raster_shape

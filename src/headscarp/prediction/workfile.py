@@ -7,6 +7,7 @@ its own window. Refuses windows that hang over the edge.
 
 import os
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -78,15 +79,19 @@ class WorkFile:
         except (OSError, OutputError):
             return ""
 
-    def vrt(self, grid: Grid, descriptions: list[tuple[str, str, dict[str, str]]]) -> str:
-        """The file as GDAL reads it: a VRT that stands beside it. descriptions: name, unit and tags of each band."""
-        a, (rows, cols) = grid.affine, self.shape
-        transform = ", ".join(repr(float(v)) for v in (a.c, a.a, a.b, a.f, a.d, a.e))
-        wkt = escape(grid.crs.to_wkt()) if grid.crs else ""
-        parts = [
-            f'<VRTDataset rasterXSize="{cols}" rasterYSize="{rows}">',
-            f"<SRS>{wkt}</SRS><GeoTransform>{transform}</GeoTransform>",
-        ]
+    def vrt(
+        self,
+        descriptions: list[tuple[str, str, dict[str, str]]],
+        *,
+        grid: Grid | None = None,
+        overviews: Sequence[Path] = (),
+    ) -> str:
+        """The file as GDAL reads it: a VRT that stands beside it. descriptions: name, unit and tags of each band.
+
+        overviews: paths of VRTs of smaller versions, beside it, largest first.
+        """
+        rows, cols = self.shape
+        parts = [f'<VRTDataset rasterXSize="{cols}" rasterYSize="{rows}">', "" if grid is None else _place(grid)]
         for index, (name, unit, tags) in enumerate(descriptions):
             metadata = "".join(f'<MDI key="{escape(k)}">{escape(v)}</MDI>' for k, v in sorted(tags.items()))
             parts.append(
@@ -95,7 +100,8 @@ class WorkFile:
                 f"<NoDataValue>nan</NoDataValue><UnitType>{escape(unit)}</UnitType><Offset>0</Offset><Scale>1</Scale>"
                 f'<SourceFilename relativeToVRT="1">{escape(self.path.name)}</SourceFilename>'
                 f"<ImageOffset>{index * rows * cols * _BYTES}</ImageOffset><PixelOffset>{_BYTES}</PixelOffset>"
-                f"<LineOffset>{cols * _BYTES}</LineOffset><ByteOrder>LSB</ByteOrder></VRTRasterBand>"
+                f"<LineOffset>{cols * _BYTES}</LineOffset><ByteOrder>LSB</ByteOrder>"
+                f"{_smaller(overviews, index + 1)}</VRTRasterBand>"
             )
         return "".join([*parts, "</VRTDataset>\n"])
 
@@ -109,6 +115,21 @@ class WorkFile:
             for band in range(self.bands)
             for row in range(window.height)
         ]
+
+
+def _place(grid: Grid) -> str:
+    a = grid.affine
+    transform = ", ".join(repr(float(v)) for v in (a.c, a.a, a.b, a.f, a.d, a.e))
+    wkt = escape(grid.crs.to_wkt()) if grid.crs else ""
+    return f"<SRS>{wkt}</SRS><GeoTransform>{transform}</GeoTransform>"
+
+
+def _smaller(overviews: Sequence[Path], band: int) -> str:
+    return "".join(
+        f'<Overview><SourceFilename relativeToVRT="1">{escape(path.name)}</SourceFilename>'
+        f"<SourceBand>{band}</SourceBand></Overview>"
+        for path in overviews
+    )
 
 
 def _write_all(handle: int, data: memoryview, offset: int) -> None:
