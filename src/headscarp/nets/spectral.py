@@ -14,6 +14,7 @@ from headscarp.nets.batch import Batch
 from headscarp.nets.net import Net, Output, Schedule, Statistics
 
 QUANTILES = 1025
+MOST_BANDS = 6
 _PER_TILE = 4096
 
 
@@ -21,15 +22,17 @@ class Spectral(Net):
     """The rank of a pixel in each of some bands, the lowest of those counts, and its own rank is the score.
 
     So a pixel stands out where all bands say so that were seen there: bare soil is red, bright, and was neither before.
-    Where a band is missing, such as a change under the clouds of one date, the others decide alone. Ranks are taken by
-    tables of quantiles that `settle` fits on the validation part; labels are not used. Before that, ranks are those of
-    the normal distribution with mean and deviation of the training part.
+    Where a band is missing, such as a change under the clouds of one date, the others decide, and the pixel is ranked
+    by the same bands of all the ground: fewer bands make no higher score. Ranks are taken by tables of quantiles that
+    `settle` fits on the validation part; labels are not used. Before that, those of bands are of the normal
+    distribution with mean and deviation of the training part, and the lowest is the score itself.
     """
 
     schedule = Schedule(epochs=0)
     needs_labels = False
     outputs = (Output("score"),)
     quantiles: torch.Tensor
+    lowest: torch.Tensor
 
     def __init__(
         self,
@@ -40,9 +43,9 @@ class Spectral(Net):
         of: Sequence[str] | None = None,
         percentile: float = 95.0,
     ) -> None:
-        """of: names of continuous bands, "-ndvi_change" for one that falls on landslides; None: all that end in
+        """of: names of up to 6 continuous bands, "-ndvi_change" for one that falls on landslides; None: all that end in
         "_change". percentile: of the ground, from which on a pixel stands out. Raises StackError for a band that is not
-        there, RecipeError for a percentile that cannot be."""
+        there, RecipeError for a percentile that cannot be and for more bands."""
         super().__init__(bands, resolution_m=resolution_m, statistics=statistics)
         names = [band.name for band in self.bands]
         there = [band.name for band in self.bands if band.kind == "continuous"]
@@ -52,6 +55,10 @@ class Spectral(Net):
             raise StackError(
                 f"net 'spectral' reads {', '.join(unknown) or 'bands that end in _change'}, and the continuous bands "
                 f"are {', '.join(there) or 'none'}; build the stack with that index, or name others: of = ..."
+            )
+        if len(self.of) > MOST_BANDS:
+            raise RecipeError(
+                f"net 'spectral' was given {len(self.of)} bands and reads at most {MOST_BANDS}; name fewer"
             )
         if not 0 <= percentile <= 100:
             raise RecipeError(f"percentile is {percentile}; it has to be from 0 to 100")
@@ -66,7 +73,9 @@ class Spectral(Net):
             sign * statistics.mean[name] + statistics.std[name] * normal
             for name, sign in zip(plain, self.signs, strict=True)
         ]
-        self.register_buffer("quantiles", torch.stack([*tables, torch.linspace(0, 1, QUANTILES)]))  # (bands + 1, Q)
+        self.register_buffer("quantiles", torch.stack(tables))  # (bands, Q)
+        # One table for each set of bands that a pixel may have, by the sum of 2^k over them.
+        self.register_buffer("lowest", torch.linspace(0, 1, QUANTILES).repeat(2 ** len(tables), 1))
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
         """{"nothing": 0}: there is nothing to learn."""
@@ -74,7 +83,14 @@ class Spectral(Net):
 
     def predict(self, batch: Batch) -> torch.Tensor:
         """(B, 1, H, W): the share of the ground that stands out less, in [0, 1]; 0 where no band is there."""
-        return rank(self._lowest(self._values(batch.x)), self.quantiles[-1]).nan_to_num(nan=0.0)[:, None]
+        ranks = self._ranks(batch.x)  # (B, bands, H, W)
+        there = torch.stack([ranks[:, k].isfinite().long() << k for k in range(len(self.of))]).sum(dim=0)
+        least = ranks.nan_to_num(nan=torch.inf).amin(dim=1)
+        score = torch.zeros_like(least)
+        for which in torch.unique(there[there > 0]).tolist():
+            here = there == which
+            score[here] = rank(least[here], self.lowest[which])
+        return score[:, None]
 
     def settle(self, batches: Iterable[Batch]) -> None:
         """Fits the tables on pixels that count, up to 4096 evenly spread ones of each tile, the same in all bands."""
@@ -82,29 +98,31 @@ class Spectral(Net):
         with torch.inference_mode():
             for batch in batches:
                 counts = batch.valid if batch.y is None else batch.valid & (batch.y != UNLABELLED)
-                for values, where in zip(self._values(batch.x), counts, strict=True):
-                    chosen = values[:, where]
-                    found.append(chosen[:, :: max(1, -(-chosen.shape[1] // _PER_TILE))].cpu())
+                for planes, where in zip(batch.x[:, self.at], counts, strict=True):
+                    chosen = planes[:, where]
+                    found.append(chosen[:, :: max(1, -(-chosen.shape[1] // _PER_TILE))])
             if not found:
                 return
-            values = torch.cat(found, dim=1)  # (bands, n)
-            for table, of_band in zip(self.quantiles[:-1], values, strict=True):
+            values = self._signed(torch.cat(found, dim=1)[None, :, None])  # (1, bands, 1, n)
+            for table, of_band in zip(self.quantiles, values[0], strict=True):
                 _fit(table, of_band)
-            _fit(self.quantiles[-1], self._lowest(values[None, :, None].to(self.quantiles.device)))
+            ranks = torch.cat([rank(values[:, k], self.quantiles[k]) for k in range(len(self.of))])[:, 0]  # (bands, n)
+            for which in range(1, len(self.lowest)):
+                some = ranks[[k for k in range(len(self.of)) if which >> k & 1]]
+                _fit(self.lowest[which], some.amin(dim=0))  # NaN where one of them is missing
 
     def arguments(self) -> dict[str, Any]:
         return {"of": list(self.of), "percentile": self.percentile}
 
-    def _values(self, x: torch.Tensor) -> torch.Tensor:
+    def _signed(self, planes: torch.Tensor) -> torch.Tensor:
         """(B, bands, H, W): higher where it looks more like a landslide; NaN where missing."""
-        planes = x[:, self.at].float() * x.new_tensor(self.signs).view(1, -1, 1, 1)
+        planes = planes.float() * planes.new_tensor(self.signs).view(1, -1, 1, 1)
         return torch.where(planes.isfinite(), planes, torch.nan)
 
-    def _lowest(self, values: torch.Tensor) -> torch.Tensor:
-        """(B, H, W): the lowest rank among the bands that are there; NaN where none is."""
-        ranks = [rank(values[:, k], self.quantiles[k]) for k in range(len(self.of))]
-        lowest = torch.stack([r.nan_to_num(nan=torch.inf) for r in ranks]).amin(dim=0)
-        return torch.where(lowest.isfinite(), lowest, torch.nan)
+    def _ranks(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, bands, H, W) in [0, 1], NaN where missing."""
+        values = self._signed(x[:, self.at])
+        return torch.stack([rank(values[:, k], self.quantiles[k]) for k in range(len(self.of))], dim=1)
 
 
 def rank(values: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
