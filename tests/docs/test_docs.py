@@ -96,13 +96,14 @@ def test_options_named_alone_exist():
 def test_recipe_keys_are_all_told_and_all_real():
     from headscarp.assemble import tables as recipe
     from headscarp.assemble.composite import METHODS
+    from headscarp.assemble.samples import ChipFiles, ChipsRecipe
     from headscarp.assemble.wanted import SourceRecipe
     from headscarp.train.config import FitConfig
 
     page = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
     told = {key for row in re.findall(r"^\| (`[^|]*) \|", page, re.MULTILINE) for key in re.findall(r"`(\w+)`", row)}
     kinds = [recipe.GridRecipe, recipe.RasterBand, recipe.TerrainBand, recipe.VectorBand, recipe.DistanceBand]
-    kinds += [recipe.SpectralBand, recipe.ChangeBand, recipe.SeenBand]
+    kinds += [recipe.SpectralBand, recipe.ChangeBand, recipe.SeenBand, ChipsRecipe, ChipFiles]
     kinds += [recipe.CompositeBand, SourceRecipe, recipe.LabelRecipe, FitConfig]
     real = {f.name.rstrip("_") for kind in kinds for f in fields(kind)} - {"options"}
     real |= {*recipe.SPLIT_KEYS, "seed"}
@@ -128,6 +129,9 @@ def test_pieces_of_recipes_are_toml_with_known_keys(page):
 
     for text in blocks(page, "toml"):
         piece = tomllib.loads(text)
+        if "chips" in piece:
+            check_training(recipe_from_dict({"name": "piece", **piece}).train)
+            continue
         grid, bands = {"like": "dem.tif"}, [{"name": "elevation", "raster": "dem.tif"}]
         others = [band for band in piece.get("band", []) if band["name"] != "elevation"]
         given = [band for band in piece.get("band", []) if band["name"] == "elevation"] or bands
