@@ -28,6 +28,7 @@ from headscarp.cli.fetch import fetch
 from headscarp.cli.info import info
 from headscarp.cli.predict import predict
 from headscarp.cli.run import run
+from headscarp.cli.score import score
 from headscarp.cli.search import search
 from headscarp.cli.train import train
 from headscarp.cli.vectorize import vectorize
@@ -75,6 +76,7 @@ for _verb in (
     search,
     predict,
     vectorize,
+    score,
     catalog,
     info,
     datasets,

@@ -20,7 +20,7 @@ _LEFT_ROW, _LEFT_COL = np.array([-1, 0, 0, -1]), np.array([0, 0, -1, -1])
 
 
 @njit(cache=True, nogil=True)
-def label_regions(mask: np.ndarray) -> tuple[np.ndarray, int]:
+def label_regions(mask: np.ndarray) -> tuple[np.ndarray, Any]:
     """Numbers of the 4-connected regions of a mask: (rows, columns) int32 from 1 on, row-major by their first cell.
 
     mask: (rows, columns) bool. Returns the numbers, 0 outside, and how many there are.
