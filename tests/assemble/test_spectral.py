@@ -132,6 +132,15 @@ def test_the_change_of_equal_dates_is_zero_and_indices_of_constant_bands_are_con
         assert np.ptp(stack[name].values) == 0
 
 
+def test_a_file_may_stand_behind_several_bands(pair, tmp_path):
+    bands = [image("before_height", "dem.tif"), image("after_height", "dem.tif")]
+    bands += [{"name": "slope", "terrain": "slope", "from": "after_height"}, {"name": "uplift", "change": "height"}]
+    stack = make(pair, tmp_path / "twice.zarr", bands)
+    np.testing.assert_array_equal(stack["before_height"], stack["after_height"])
+    assert (stack["uplift"].values == 0).all()
+    assert np.isfinite(stack["slope"].values[1:-1, 1:-1]).all()
+
+
 def test_bands_that_are_no_index_are_subtracted_in_their_units(pair, tmp_path):
     bands = [image(f"{date}_vv", f"{date}_red.tif", units="dB") for date in ("before", "after")]
     bands += [{"name": "vv_change", "change": "vv", "optional": True}]

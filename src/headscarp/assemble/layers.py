@@ -50,9 +50,10 @@ class Context:
 
     def raster(self, raster: Raster | StackBand, pad_px: int) -> NDArray[np.float64]:
         """The raster in the window grown by its padding, read once."""
-        if raster not in self._kept:
-            self._kept[raster] = read_pixels(raster, self.grid, self.window.grow(pad_px), pad_px=pad_px)
-        values: NDArray[np.float64] = self._kept[raster]
+        key = (raster, pad_px)
+        if key not in self._kept:
+            self._kept[key] = read_pixels(raster, self.grid, self.window.grow(pad_px), pad_px=pad_px)
+        values: NDArray[np.float64] = self._kept[key]
         return values
 
     def derived(self, layer: "TerrainLayer") -> dict[str, NDArray[np.float32]]:
