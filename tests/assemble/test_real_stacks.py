@@ -63,3 +63,21 @@ def test_zevenbergen_thorne_equals_the_published_raster(tmp_path):
         both = np.isfinite(ours) & np.isfinite(theirs)
         assert both.mean() > 0.97
         assert np.abs(ours - theirs)[both].max() < 1e-3, name
+
+
+@pytest.mark.parametrize(
+    ("name", "parts", "share"),
+    [("landslide4sense", {"train": 700, "test": 396}, 0.0446), ("mars", {"train": 200, "test": 31}, 0.478)],
+)
+def test_chips(name, parts, share, tmp_path):
+    stack = build(RECIPES / f"{name}.toml", tmp_path / "chips.zarr")
+    report = stack.attrs["report"]
+    assert report["parts"] == parts
+    assert report["twins"] == report["black"] == report["without_mask"] == []
+    train = report["labels"]["train"]
+    assert train["positive"] / (train["positive"] + train["negative"]) == pytest.approx(share, abs=5e-4)
+    bands = {band.name: stack[band.name][:40].to_numpy() for band in stack_bands(stack) if band.is_feature}
+    if name == "mars":  # slope is that of the elevation: the planes are named in their order
+        down, across = np.gradient(bands["elevation"], axis=(1, 2))
+        assert np.corrcoef(np.hypot(down, across).ravel(), bands["slope"].ravel())[0, 1] > 0.8
+        assert max(float(values.max()) for values in bands.values()) <= 1.0

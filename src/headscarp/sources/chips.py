@@ -163,10 +163,10 @@ def _load(path: Path, key: str, index: Any) -> NDArray[Any]:
 
             with h5py.File(path) as file:
                 return np.asarray(file[_one_of(list(file), key, path)][index])
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return np.asarray(loaded[index])
-        with loaded:
+        with path.open("rb") as file:  # np.load leaves a file open that turns out to be torn
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                return np.asarray(loaded[index])
             return np.asarray(loaded[_one_of(loaded.files, key, path)][index])
 
 
