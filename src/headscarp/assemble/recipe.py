@@ -57,7 +57,7 @@ class Recipe:
     def resolved(self) -> dict[str, Any]:
         """The recipe with every default written out, as plain values; paths stay as they were given."""
         tables = {f.name: plain(getattr(self, f.name)) for f in fields(self) if f.name not in _APART}
-        sources = {"source": [plain(source) for source in self.sources]} if self.sources else {}
+        sources = {"source": [source.as_table() for source in self.sources]} if self.sources else {}
         if self.chips is not None:
             return {key: value for key, value in tables.items() if key not in ("grid", "area", "label")}
         tables.pop("chips")

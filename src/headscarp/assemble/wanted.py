@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from typing import Any
 
-from headscarp.assemble.keys import as_table, make, nearest
+from headscarp.assemble.keys import as_table, make, nearest, plain
 from headscarp.core.errors import RecipeError
 
 SOURCE = "source:"
@@ -29,6 +29,13 @@ class SourceRecipe:
     hosts: tuple[str, ...] = ()
     dates: tuple[date, date] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_table(self) -> dict[str, Any]:
+        """The table that a recipe would say it with, defaults left out where TOML has no word for them."""
+        said = {"service": self.service, "address": self.address, "hosts": list(self.hosts)}
+        dates = {"dates": "/".join(str(day) for day in self.dates)} if self.dates else {}
+        kept = {key: value for key, value in said.items() if value}
+        return {"name": self.name, "source": self.source, **kept, **dates, **plain(dict(self.options))}
 
 
 def source_name(reference: str) -> str:
