@@ -5,9 +5,11 @@ import pytest
 
 from headscarp.assemble.build import build
 from headscarp.assemble.recipe import recipe_from_dict
+from headscarp.core.errors import RecipeError
 from headscarp.evaluation.evaluate import evaluate
 from headscarp.report.comparison import write_comparison_report
 from headscarp.report.evaluation import write_evaluation_report
+from headscarp.report.run import run_recipe
 from headscarp.tiles.splits import read_split
 from headscarp.train.compare import compare
 from headscarp.train.config import FitConfig
@@ -59,7 +61,12 @@ def test_a_net_learns_chips_and_is_judged_on_the_given_part(stack, folder, tmp_p
 @pytest.mark.filterwarnings("ignore::headscarp.core.errors.HeadscarpWarning")
 def test_nets_and_tables_compare_on_chips(stack, tmp_path):
     comparison = compare(
-        stack, ["prevalence", "threshold"], splits=["given"], out=tmp_path / "compare", configs={"": FitConfig(workers=1)}, workers=1
+        stack,
+        ["prevalence", "threshold"],
+        splits=["given"],
+        out=tmp_path / "compare",
+        configs={"": FitConfig(workers=1)},
+        workers=1,
     )
     found = {(r.net, r.metric): r.value for r in comparison.rows if r.part == "test"}
     assert found["threshold", "f1"] > found["prevalence", "f1"]
@@ -71,3 +78,11 @@ def test_samples_are_parted_as_given_unless_asked_otherwise(stack):
     assert chosen_split(stack).kind == "given"
     assert chosen_split(stack, "random", seed=1).kind == "random"
     assert chosen_split(stack.drop_vars("part")).kind == "random"
+
+
+def test_a_run_of_chips_is_refused_before_any_work(tmp_path):
+    recipe = tmp_path / "chips.toml"
+    recipe.write_text('name = "chips"\n[chips]\nimages = "*.png"\nbands = ["grey"]\n')
+    with pytest.raises(RecipeError, match="a run ends in a map of one place"):
+        run_recipe(recipe, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

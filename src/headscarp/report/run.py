@@ -15,6 +15,7 @@ import xarray as xr
 from headscarp.assemble.build import build
 from headscarp.assemble.recipe import read_recipe
 from headscarp.core.artefact import check_output, clear_os_errors, write_text
+from headscarp.core.errors import RecipeError
 from headscarp.core.stack import label_names, open_stack, stack_grid, with_label
 from headscarp.evaluation.scoring import Predictor
 from headscarp.prediction.raster import predict
@@ -64,6 +65,10 @@ def run_recipe(
 ) -> RunResult:
     """Does a whole recipe in the folder `out`. Raises RecipeError before any work where the recipe is wrong."""
     parsed = read_recipe(recipe)
+    if parsed.chips is not None:
+        raise RecipeError(
+            f"{recipe} names chips, and a run ends in a map of one place; take headscarp build, and compare on its stack"
+        )
     net = str(parsed.train.get("net", MAP_NET))
     check_training(parsed.train)
     wanted = dict(parsed.compare)
