@@ -16,6 +16,7 @@ import typer
 
 from headscarp import __version__
 from headscarp.cli import output
+from headscarp.cli.advise import advise
 from headscarp.cli.audit import audit
 from headscarp.cli.build import build
 from headscarp.cli.catalog import catalog
@@ -26,6 +27,7 @@ from headscarp.cli.evaluate import evaluate
 from headscarp.cli.explain import explain
 from headscarp.cli.fetch import fetch
 from headscarp.cli.info import info
+from headscarp.cli.next import next as next_
 from headscarp.cli.predict import predict
 from headscarp.cli.run import run
 from headscarp.cli.score import score
@@ -77,6 +79,8 @@ for _verb in (
     predict,
     vectorize,
     score,
+    advise,
+    next_,
     catalog,
     info,
     datasets,
