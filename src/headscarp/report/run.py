@@ -67,7 +67,7 @@ def run_recipe(
     parsed = read_recipe(recipe)
     if parsed.chips is not None:
         raise RecipeError(
-            f"{recipe} names chips, and a run ends in a map of one place; take headscarp build, and compare on its stack"
+            f"{recipe} names chips, and a run ends in a map of one place; use headscarp build, then compare"
         )
     net = str(parsed.train.get("net", MAP_NET))
     check_training(parsed.train)
