@@ -122,7 +122,7 @@ def _span(rows: np.ndarray, cols: np.ndarray) -> Window:
 
 
 def _spread(pixels: np.ndarray, rows: np.ndarray, cols: np.ndarray, out: np.ndarray) -> None:
-    """pixels[rows, cols] into out, (rows, columns): most of it in one copy, since only what is mirrored is scattered."""
+    """pixels[rows, cols] into out, (rows, columns): most in one copy, since only what is mirrored is scattered."""
     (top, bottom), (left, right) = _straight(rows), _straight(cols)
     inside = (slice(rows[top], rows[top] + bottom - top), slice(cols[left], cols[left] + right - left))
     out[top:bottom, left:right] = pixels[inside]
