@@ -10,6 +10,7 @@ from torch import nn
 from headscarp.core.band import Band
 from headscarp.core.errors import StackError
 from headscarp.nets.batch import Batch
+from headscarp.nets.draws import uniform_draws
 from headscarp.nets.features import log_odds
 from headscarp.nets.layers import Encode
 from headscarp.nets.net import PixelNet, Schedule, Statistics
@@ -47,22 +48,12 @@ class Random(PixelNet):
         self.trunk = nn.Identity()
 
     def front(self, batch: Batch) -> torch.Tensor:
-        drawn = [self._draw(batch, i) for i in range(batch.x.shape[0])]
+        drawn = [uniform_draws(batch, i, seed=self.seed) for i in range(batch.x.shape[0])]
         low = log_odds(_RANDOM_LOW)
         return torch.where(torch.stack(drawn)[:, None] < self.prevalence, -low, low)
 
     def arguments(self) -> dict[str, Any]:
         return {"seed": self.seed}
-
-    def _draw(self, batch: Batch, i: int) -> torch.Tensor:
-        """(H, W) float32 in [0, 1)."""
-        h, w = batch.x.shape[-2:]
-        window = batch.tiles[i].read_window if batch.tiles else None
-        row, col, sample = (window.row, window.col, batch.tiles[i].sample) if window else (0, 0, 0)
-        rows = torch.arange(row, row + h, device=batch.x.device)[:, None]
-        cols = torch.arange(col, col + w, device=batch.x.device)[None, :]
-        number = _mix(_mix(_mix(_mix(torch.full_like(rows, self.seed)) + sample) + rows) + cols)
-        return (number >> 8).float() / 2**24
 
 
 class Slope(PixelNet):
@@ -118,11 +109,3 @@ class _Rising(nn.Module):
 def _empty_plane(batch: Batch) -> torch.Tensor:
     """(B, 1, H, W) zeros."""
     return torch.zeros_like(batch.x[:, :1])
-
-
-def _mix(number: torch.Tensor) -> torch.Tensor:
-    """Whole numbers mixed into [0, 2^32), after Appleby's MurmurHash3 finaliser."""
-    number = (number + 0x9E3779B9) & 0xFFFFFFFF
-    number = ((number ^ (number >> 16)) * 0x85EBCA6B) & 0xFFFFFFFF
-    number = ((number ^ (number >> 13)) * 0xC2B2AE35) & 0xFFFFFFFF
-    return number ^ (number >> 16)

@@ -4,15 +4,17 @@ Nets know tensors and bands; refuse to know files, grids or coordinate systems.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, final
 
 import torch
 from torch import nn
 
-from headscarp.core.band import UNLABELLED, Band
+from headscarp.core.band import Band
 from headscarp.nets.batch import Batch
+from headscarp.nets.blend import blend_windows
+from headscarp.nets.losses import Objective, likelihood
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,10 @@ class Net(nn.Module, ABC):
     align: int = 1
     stride: int = 1
     local: bool = True
+    window_px: int | None = None
+    needs_labels: ClassVar[bool] = True
+    """False where losses are of all valid pixels, so that y is 1 on known landslides and 0 on all others that count."""
+    own_threshold: float | None = None
     outputs: tuple[Output, ...] = (Output("probability"),)
 
     def __init__(self, bands: Sequence[Band], *, resolution_m: float, statistics: Statistics) -> None:
@@ -85,6 +91,9 @@ class Net(nn.Module, ABC):
     def predict(self, batch: Batch) -> torch.Tensor:
         """(B, K, H / stride, W / stride) float32, one band for each of `outputs`, halo included; the caller crops."""
 
+    def settle(self, batches: Iterable[Batch]) -> None:
+        """Called once when training has ended, on the CPU in evaluation mode, with the tiles of the validation part."""
+
     def arguments(self) -> dict[str, Any]:
         """The net's own keyword arguments as plain values: NETS[name](bands, ..., **arguments) is the same net."""
         return {}
@@ -98,6 +107,7 @@ class PixelNet(Net):
     """
 
     trunk: nn.Module
+    objective: Objective = staticmethod(likelihood)
     front_features: tuple[str, ...] = ()
     """Bands that the planes of the front stand for, where they are no output of a layer over features."""
 
@@ -110,29 +120,32 @@ class PixelNet(Net):
         logits: torch.Tensor = self.trunk(self.front(batch))
         return logits
 
+    def targets(self, y: torch.Tensor) -> torch.Tensor:
+        """What the net is to say of labels y, of the same shape and values; for most nets y itself."""
+        return y
+
     @final
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
+        return self.losses_of(self.logits(batch), batch)
+
+    @final
+    def losses_of(self, logits: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
+        """The losses of log-odds that are there already."""
         assert batch.y is not None
-        return {"nll": nll(self.logits(batch)[:, 0], batch.y)}
+        return self.objective(logits[:, 0], self.targets(batch.y), batch.valid)
 
     @final
     def predict(self, batch: Batch) -> torch.Tensor:
-        return torch.sigmoid(self.logits(batch).float())
+        def at_once(part: Batch) -> torch.Tensor:
+            return torch.sigmoid(self.logits(part).float())
+
+        return at_once(batch) if self.window_px is None else blend_windows(at_once, batch, self.window_px)
 
 
 def losses_and_prediction(net: Net, batch: Batch) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     """What net.losses(batch) and net.predict(batch) give, from one pass where both come from the same log-odds."""
-    if not isinstance(net, PixelNet) or batch.y is None:
+    blended = net.window_px is not None and max(batch.x.shape[-2:]) > net.window_px
+    if not isinstance(net, PixelNet) or batch.y is None or blended:
         return net.losses(batch), net.predict(batch)
     logits = net.logits(batch)
-    return {"nll": nll(logits[:, 0], batch.y)}, torch.sigmoid(logits.float())
-
-
-def nll(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Mean negative log-likelihood (nats) of labels y (1, 0; 255 does not count) under logits of the same shape.
-
-    0, with a gradient of 0, where no pixel counts.
-    """
-    counts = y != UNLABELLED
-    losses = nn.functional.binary_cross_entropy_with_logits(logits.float(), (y == 1).float(), reduction="none")
-    return (losses * counts).sum() / counts.sum().clamp(min=1)
+    return net.losses_of(logits, batch), torch.sigmoid(logits.float())

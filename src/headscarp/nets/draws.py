@@ -1,0 +1,47 @@
+"""Random numbers that belong to places: the same pixel of the same raster draws the same, in whichever tile it is.
+
+Refuses global random state.
+"""
+
+import math
+
+import torch
+
+from headscarp.nets.batch import Batch
+
+
+def uniform_draws(batch: Batch, i: int, *, seed: int, stream: int = 0) -> torch.Tensor:
+    """(H, W) float32 in [0, 1) for tile i of a batch, from seed, stream, sample, row and column.
+
+    Without tiles in the batch, its first pixel is row 0, column 0.
+    """
+    h, w = batch.x.shape[-2:]
+    window = batch.tiles[i].read_window if batch.tiles else None
+    row, col, sample = (window.row, window.col, batch.tiles[i].sample) if window else (0, 0, 0)
+    rows = torch.arange(row, row + h, device=batch.x.device)[:, None]
+    cols = torch.arange(col, col + w, device=batch.x.device)[None, :]
+    start = torch.full_like(rows, seed)
+    for number in (stream,) if stream else ():
+        start = _mix(start) + number
+    return (_mix(_mix(_mix(_mix(start) + sample) + rows) + cols) >> 8).float() / 2**24
+
+
+def normal_draws(batch: Batch, planes: int, *, seed: int) -> torch.Tensor:
+    """(B, planes, H, W) float32 from N(0, 1), drawn by place. Method: Box and Muller (1958)."""
+    made = torch.empty((len(batch.x), planes, *batch.x.shape[-2:]), device=batch.x.device)
+    for i in range(len(made)):
+        for plane in range(0, planes, 2):
+            u, turn = (uniform_draws(batch, i, seed=seed, stream=plane + k) for k in (1, 2))
+            radius, angle = (-2 * torch.log1p(-u)).sqrt(), 2 * math.pi * turn
+            made[i, plane] = radius * torch.cos(angle)
+            if plane + 1 < planes:
+                made[i, plane + 1] = radius * torch.sin(angle)
+    return made
+
+
+def _mix(number: torch.Tensor) -> torch.Tensor:
+    """Whole numbers mixed into [0, 2^32), after Appleby's MurmurHash3 finaliser."""
+    number = (number + 0x9E3779B9) & 0xFFFFFFFF
+    number = ((number ^ (number >> 16)) * 0x85EBCA6B) & 0xFFFFFFFF
+    number = ((number ^ (number >> 13)) * 0xC2B2AE35) & 0xFFFFFFFF
+    return number ^ (number >> 16)

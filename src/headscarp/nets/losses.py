@@ -1,0 +1,93 @@
+"""What pixel nets minimise: the likelihood of labels, and a risk for labels that say only where landslides are.
+
+Unlabelled pixels never count as negative. Refuses nothing but names and priors that cannot be.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from headscarp.core.band import UNLABELLED
+from headscarp.core.errors import RecipeError
+
+Objective = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], dict[str, torch.Tensor]]
+"""Logits (B, H, W), y (B, H, W) uint8, valid (B, H, W) bool -> named losses, each a scalar with a gradient."""
+
+LOSSES = ("nll", "nnpu")
+
+
+def make_objective(loss: str, prior: float | None = None) -> Objective:
+    """The objective of this name. prior: of "nnpu", see `nnpu`. Raises RecipeError for what cannot be."""
+    if loss not in LOSSES:
+        raise RecipeError(f"there is no loss {loss!r}; use one of {', '.join(LOSSES)}")
+    if loss == "nll":
+        if prior is not None:
+            raise RecipeError(f"prior is {prior}, but loss 'nll' has none; set loss = 'nnpu', or leave prior out")
+        return likelihood
+    if prior is None or not 0 < prior < 1:
+        raise RecipeError(
+            f"prior is {prior}; loss 'nnpu' needs the share of landslides among the unlabelled pixels, between 0 and 1"
+        )
+    return PositiveUnlabelled(float(prior))
+
+
+def likelihood(logits: torch.Tensor, y: torch.Tensor, valid: torch.Tensor) -> dict[str, torch.Tensor]:
+    """{"nll": `nll`}: every labelled pixel counts the same."""
+    del valid  # pixels that are not valid are not labelled either
+    return {"nll": nll(logits, y)}
+
+
+@dataclass(frozen=True)
+class PositiveUnlabelled:
+    """{"nnpu": `nnpu`} with its prior."""
+
+    prior: float
+
+    def __call__(self, logits: torch.Tensor, y: torch.Tensor, valid: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"nnpu": nnpu(logits, y, valid, prior=self.prior)}
+
+
+def nll(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Mean negative log-likelihood (nats) of labels y (1, 0; 255 does not count) under logits of the same shape.
+
+    0, with a gradient of 0, where no pixel counts.
+    """
+    counts = y != UNLABELLED
+    losses = nn.functional.binary_cross_entropy_with_logits(logits.float(), (y == 1).float(), reduction="none")
+    return (losses * counts).sum() / counts.sum().clamp(min=1)
+
+
+def nnpu(logits: torch.Tensor, y: torch.Tensor, valid: torch.Tensor, *, prior: float) -> torch.Tensor:
+    """The non-negative risk of positive and unlabelled pixels (nats), logistic loss.
+
+    prior: share of landslides among the unlabelled pixels. Positive: y == 1; unlabelled: y == 255 where valid. The risk
+    is prior * R+(positive) + max(0, R-(unlabelled) - prior * R-(positive)); where the second part is below 0 its
+    gradient is turned round, which undoes overfitting. Where some pixels are known to be none (y == 0), the second part
+    is the mean of that estimate and of (1 - prior) * R-(known), after Sakai et al. (2017). 0, with a gradient of 0,
+    where no pixel is a landslide, since nothing is known there of what sets landslides apart.
+    Source: Kiryo, Niu, du Plessis and Sugiyama (2017), with beta = 0 and gamma = 1.
+    """
+    logits = logits.float()
+    as_positive, as_negative = nn.functional.softplus(-logits), nn.functional.softplus(logits)
+    positive, negative, unlabelled = y == 1, y == 0, (y == UNLABELLED) & valid
+    if not positive.any():
+        return logits.sum() * 0
+    risk = prior * _mean(as_positive, positive)
+    parts = []
+    if unlabelled.any():
+        hidden = _mean(as_negative, unlabelled) - prior * _mean(as_negative, positive)
+        parts.append(_turned_below_zero(hidden))
+    if negative.any():
+        parts.append((1 - prior) * _mean(as_negative, negative))
+    return risk + sum(parts) / len(parts) if parts else risk
+
+
+def _turned_below_zero(value: torch.Tensor) -> torch.Tensor:
+    """max(0, value), with the gradient of -value where it is below 0."""
+    return torch.where(value >= 0, value, value.detach() - value)
+
+
+def _mean(losses: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
+    return (losses * where).sum() / where.sum()
