@@ -14,10 +14,13 @@ import torch
 from headscarp.core.band import Band
 from headscarp.core.bundle import Bundle
 from headscarp.core.errors import BundleError, RecipeError, StackError
+from headscarp.nets.anomaly import Anomaly
 from headscarp.nets.baselines import Prevalence, Random, Slope
+from headscarp.nets.deeplab import DeepLab
 from headscarp.nets.logistic import LLR
 from headscarp.nets.mlp import NN, SANN
 from headscarp.nets.net import Net, Statistics
+from headscarp.nets.patch import Patch
 from headscarp.nets.sacnn import SACNN
 from headscarp.nets.scarp_unet import UNet
 from headscarp.nets.spectral import Spectral
@@ -33,6 +36,9 @@ NETS: dict[str, type[Net]] = {
     "cnn": CNN,
     "sacnn": SACNN,
     "unet": UNet,
+    "deeplab": DeepLab,
+    "patch": Patch,
+    "anomaly": Anomaly,
     "spectral": Spectral,
 }
 

@@ -20,7 +20,7 @@ from headscarp.core.errors import OutputError
 from headscarp.core.progress import log
 from headscarp.core.provenance import made_by
 from headscarp.core.samples import grid_or_none
-from headscarp.core.stack import LABEL
+from headscarp.core.stack import LABEL, label_names
 from headscarp.evaluation.evaluate import evaluate
 from headscarp.evaluation.metrics import best_f1_threshold
 from headscarp.nets import NETS, weights_of
@@ -144,10 +144,14 @@ def _judged(net: Net, name: str, ground: Ground, config: FitConfig, made: Mappin
         made=made,
         label=str(ground.stack.attrs.get("label", LABEL)),
     )
+    if net.own_threshold is not None and not label_names(ground.stack):
+        return replace(bundle, threshold=net.own_threshold)
     scores = evaluate(bundle, ground.stack, split=ground.split, parts=("validation",)).parts["validation"].histogram
-    learns = NETS[name].schedule.epochs > 0
+    learns = NETS[name].schedule.epochs > 0 and net.own_threshold is None
     calibration = FITS[config.calibration if learns else "none"](scores)
-    threshold = float(calibration.apply(np.asarray(best_f1_threshold(scores))))
+    threshold = net.own_threshold
+    if threshold is None:
+        threshold = float(calibration.apply(np.asarray(best_f1_threshold(scores))))
     bundle = replace(bundle, calibration=calibration.to_json(), threshold=threshold)
     rows = evaluate(bundle, ground.stack, split=ground.split, parts=("validation",)).rows
     return replace(bundle, metrics=tuple(asdict(row) for row in rows))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import xarray as xr
 
-from headscarp.core.errors import SplitError
+from headscarp.core.errors import RecipeError, SplitError
 from headscarp.core.samples import has_samples
 from headscarp.core.stack import fingerprint
 from headscarp.core.tile import Tile
@@ -20,6 +20,7 @@ from headscarp.tiles.sampling import epoch_tiles, tile_positives
 from headscarp.tiles.splits import PARTS, Split, split_to_json
 from headscarp.tiles.tiling import halo_of, halo_within, train_tiles
 from headscarp.train.config import FitConfig, Settings
+from headscarp.train.unlabelled import with_all_counted
 
 _SIZES_PX = (512, 256, 128)
 _ENOUGH_TILES = 64
@@ -44,7 +45,8 @@ class Ground:
 class Lesson:
     """What is learned from. reader: reads `training` and `validation`, each with its part of the split.
 
-    positives: landslide pixels in each training tile. validation: all of its tiles, so at natural prevalence.
+    positives: landslide pixels in each training tile, 0 where a net needs no labels. validation: all of its tiles, so
+    at natural prevalence.
     """
 
     reader: TileReader
@@ -55,14 +57,15 @@ class Lesson:
 
 def make_lesson(ground: Ground, net: Net, config: FitConfig) -> Lesson:
     """The tiles that a net learns from and is judged by. Raises SplitError where a part has no landslide."""
-    config = config.resolved(net.schedule)
-    halo = _context(net, int(config.context_px or 0))
-    size = config.tile_px or _tile_size(ground.split, net, halo)
+    size, halo = _size_and_context(ground.split, net, config)
     if has_samples(ground.stack):
-        size = min(size, max(ground.split.shape))  # beyond a sample there is only its mirror, which counts for nothing
-    size = -(-size // net.align) * net.align
-    halo = halo_within(halo, ground.stack, size)
+        # Beyond a sample there is only its mirror, which counts for nothing.
+        size = min(size, -(-max(ground.split.shape) // net.align) * net.align)
+        halo = halo_within(halo, ground.stack, size)
     tiles = [train_tiles(ground.split, part, size=size, halo=halo) for part in PARTS[:2]]
+    if not net.needs_labels:
+        reader = TileReader(with_all_counted(ground.stack), net.bands, split=ground.split)
+        return Lesson(reader, tiles[0], [0] * len(tiles[0]), tiles[1])
     positives = [tile_positives(ground.stack, of_part, split=ground.split) for of_part in tiles]
     for part, found in zip(PARTS, positives, strict=False):
         if not found.sum():
@@ -77,6 +80,21 @@ def make_lesson(ground: Ground, net: Net, config: FitConfig) -> Lesson:
 def drawn_tiles(lesson: Lesson, settings: Settings, epoch: int) -> list[Tile]:
     """The training tiles of an epoch in their order, repeated as the sampling strategy says."""
     return epoch_tiles(lesson.training, lesson.positives, strategy=settings.sampling, seed=settings.seed, epoch=epoch)
+
+
+def _size_and_context(split: Split, net: Net, config: FitConfig) -> tuple[int, int]:
+    """Side of a training tile and the context around it. Raises RecipeError where they are not the net's windows."""
+    if net.window_px is not None:
+        if config.tile_px not in (None, net.window_px):
+            raise RecipeError(
+                f"tile_px is {config.tile_px}, but this net sees windows of {net.window_px} px; set "
+                f"net_arguments = {{ window_px = {config.tile_px} }} instead, or leave tile_px out"
+            )
+        return net.window_px, 0
+    config = config.resolved(net.schedule)
+    halo = _context(net, int(config.context_px or 0))
+    size = config.tile_px or _tile_size(split, net, halo)
+    return -(-size // net.align) * net.align, halo
 
 
 def _context(net: Net, most_px: int) -> int:

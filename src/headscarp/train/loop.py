@@ -42,7 +42,7 @@ def train(
     told: EpochLog | None = None,
     label: str = "training",
 ) -> Standing:
-    """Trains a net in place; it ends on the CPU with the weights of the epoch of lowest validation NLL.
+    """Trains a net in place; it ends on the CPU with the weights of the epoch of lowest validation NLL, and settled.
 
     folder: where a checkpoint is kept after each epoch, and looked for first. told: the log. label: of the progress
     bar; "" shows none. Returns where training ended. Raises TrainingError where the loss or the validation NLL is not
@@ -68,6 +68,7 @@ def train(
             log.info("%s: %s", label or "training", bar.text)
     net.load_state_dict(standing.best or net.state_dict())
     net.to("cpu").eval()
+    net.settle(batches(lesson.reader, lesson.validation, batch_size=settings.batch_size, workers=settings.workers))
     return standing
 
 

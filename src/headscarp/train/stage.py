@@ -25,6 +25,7 @@ from headscarp.train.log import EpochLog
 from headscarp.train.loop import train
 from headscarp.train.plan import chosen_split
 from headscarp.train.standing import Standing
+from headscarp.train.unlabelled import with_all_counted
 
 CACHE = ".headscarp-cache"
 
@@ -73,7 +74,8 @@ def trained_net(
     settings = config.for_loop(NETS[name].schedule)
     bands = feature_bands(ground.stack)
     if statistics is None:
-        statistics = training_statistics(ground.stack, ground.split, bands, workers=config.workers)
+        counted = ground.stack if NETS[name].needs_labels else with_all_counted(ground.stack)
+        statistics = training_statistics(counted, ground.split, bands, workers=config.workers)
     devices = [fabric.device] if fabric.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(settings.seed)

@@ -1,0 +1,141 @@
+"""Landslides as what a net that removes noise cannot rebuild: no labels needed.
+
+Refuses to call its score a probability: it is a rank among the pixels of held-out normal tiles.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from headscarp.core.band import UNLABELLED, Band
+from headscarp.core.errors import RecipeError
+from headscarp.nets.batch import Batch
+from headscarp.nets.draws import normal_draws
+from headscarp.nets.layers import Encode
+from headscarp.nets.net import Net, Output, Schedule, Statistics
+from headscarp.nets.ssim import WINDOW, ssim_map
+from headscarp.nets.unet import ALIGN, UNetTrunk, batch_norm, unet_reach
+
+QUANTILES = 1025
+DATA_RANGE = 6.0
+_PER_TILE = 4096
+_RESIDUALS = ("ssim", "absolute")
+
+
+class Anomaly(Net):
+    """A denoising U-Net f, trained to bring x back from x + z, z ~ N(0, sigma), by the loss 1 - SSIM(x, f(x + z)).
+
+    x is encoded and standardised by training pixels, so that sigma counts in standard deviations; the SSIM has a window
+    of 11 and takes a range of 6 of them. Where the net fails is abnormal: the residual of a pixel is 1 - SSIM there, or
+    the absolute difference, mean over features. Its score is the share of pixels of held-out tiles that have a smaller
+    residual, by a table that `settle` fits on the validation part. Noise of maps is drawn from place and seed, so that
+    tiles give what the whole gives. Source: Kimura (2019), with N(0, 1) on unscaled data and no fixed threshold.
+
+    Tiles with a larger share of known landslides than `contamination` count for nothing, in training and in `settle`;
+    labels are not used otherwise.
+    """
+
+    schedule = Schedule("adam", learning_rate=1e-3, epochs=20, batch_size=8, tile_px=128, context_px=0, stop_after=4)
+    needs_labels = False
+    align = ALIGN
+    outputs = (Output("anomaly"),)
+    quantiles: torch.Tensor
+
+    def __init__(
+        self,
+        bands: Sequence[Band],
+        *,
+        resolution_m: float,
+        statistics: Statistics,
+        base: int = 16,
+        sigma: float = 1.0,
+        seed: int = 0,
+        percentile: float = 95.0,
+        contamination: float = 0.5,
+        residual: str = "ssim",
+    ) -> None:
+        """base: channels of the first stage. sigma: of the noise. seed: of the noise in maps. percentile: of normal
+        pixels, from which on a pixel is abnormal. residual: "ssim" or "absolute". Raises RecipeError for what cannot
+        be."""
+        super().__init__(bands, resolution_m=resolution_m, statistics=statistics)
+        for name, value, low, high in (
+            ("base", base, 1, 1024),
+            ("sigma", sigma, 0, 100),
+            ("percentile", percentile, 0, 100),
+            ("contamination", contamination, 0, 1),
+        ):
+            if not low <= value <= high:
+                raise RecipeError(f"{name} is {value}; it has to be from {low} to {high}")
+        if residual not in _RESIDUALS:
+            raise RecipeError(f"there is no residual {residual!r}; use one of {', '.join(_RESIDUALS)}")
+        self.base, self.sigma, self.seed = int(base), float(sigma), int(seed)
+        self.percentile, self.contamination, self.residual = float(percentile), float(contamination), residual
+        self.own_threshold = self.percentile / 100
+        self.reach = unet_reach() + WINDOW // 2
+        self.encode = Encode(self.bands, statistics)
+        features, down = len(self.encode.names), [self.base * wider for wider in (1, 2, 4, 8, 8)]
+        self.first = nn.Conv2d(features, down[0], 3, padding=1, bias=False)
+        self.trunk = UNetTrunk(0.5, down=down, up=down[-2::-1], norm=batch_norm)
+        self.trunk.last = nn.Conv2d(down[0], features, 1)
+        self.register_buffer("quantiles", torch.linspace(0, 2, QUANTILES))
+
+    def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """{"1 - ssim"}: mean over features and over pixels with y != 255, of tiles that are not contaminated."""
+        assert batch.y is not None
+        x = self.encode(batch.x)
+        counts = (batch.y != UNLABELLED) & ~self._contaminated(batch.y)[:, None, None]
+        lost = 1 - ssim_map(self._rebuilt(x, batch), x, data_range=DATA_RANGE).mean(dim=1)
+        return {"1 - ssim": (lost * counts).sum() / counts.sum().clamp(min=1)}
+
+    def predict(self, batch: Batch) -> torch.Tensor:
+        """(B, 1, H, W): the rank of each pixel's residual among normal ones, in [0, 1]."""
+        return self._rank(self.residuals(batch))[:, None]
+
+    def residuals(self, batch: Batch) -> torch.Tensor:
+        """(B, H, W) float32, at least 0: how badly each pixel is rebuilt."""
+        x = self.encode(batch.x)
+        rebuilt = self._rebuilt(x, batch)
+        if self.residual == "absolute":
+            return (rebuilt - x).abs().mean(dim=1)
+        return (1 - ssim_map(rebuilt, x, data_range=DATA_RANGE).mean(dim=1)).clamp(min=0)
+
+    def settle(self, batches: Iterable[Batch]) -> None:
+        """Fits the table of quantiles on the pixels that count, up to 4096 evenly spread ones of each tile."""
+        found = []
+        with torch.inference_mode():
+            for batch in batches:
+                assert batch.y is not None
+                counts = (batch.y != UNLABELLED) & ~self._contaminated(batch.y)[:, None, None]
+                for residual, where in zip(self.residuals(batch), counts, strict=True):
+                    chosen = residual[where]
+                    found.append(chosen[:: max(1, -(-len(chosen) // _PER_TILE))].cpu())
+            normal = torch.cat(found).sort().values if found else torch.empty(0)
+        if len(normal):
+            at = torch.linspace(0, len(normal) - 1, QUANTILES).round().long()
+            self.quantiles.copy_(normal[at])
+
+    def arguments(self) -> dict[str, Any]:
+        names = ("base", "sigma", "seed", "percentile", "contamination", "residual")
+        return {name: getattr(self, name) for name in names}
+
+    def _rebuilt(self, x: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """(B, F, H, W): f(x + z), with fresh noise while training, and noise of the place elsewhere."""
+        noise = torch.randn_like(x) if self.training else normal_draws(batch, x.shape[1], seed=self.seed)
+        rebuilt: torch.Tensor = self.trunk(self.first(x + self.sigma * noise))
+        return rebuilt
+
+    def _contaminated(self, y: torch.Tensor) -> torch.Tensor:
+        """(B,) bool."""
+        known, counted = (y == 1).flatten(1).sum(1), (y != UNLABELLED).flatten(1).sum(1)
+        return known > self.contamination * counted
+
+    def _rank(self, residual: torch.Tensor) -> torch.Tensor:
+        """Linear between the quantiles; the middle of a run of equal ones, 0 below all and 1 above."""
+        table = self.quantiles
+        last = len(table) - 1
+        above = torch.searchsorted(table, residual.contiguous()).clamp(1, last)
+        low, high = table[above - 1], table[above]
+        within = ((residual - low) / (high - low).clamp(min=1e-12)).clamp(0, 1)
+        return (above - 1 + within) / last

@@ -1,0 +1,142 @@
+"""The patch classifier: one label for each square of ground, by an encoder of timm.
+
+Its map repeats the probability of a patch over the pixels of that patch. Refuses to say where in a patch a landslide
+is.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from headscarp.core.band import UNLABELLED, Band, feature_names
+from headscarp.core.errors import RecipeError, SourceError, StackError
+from headscarp.nets._torchvision import import_with_torchvision
+from headscarp.nets.batch import Batch
+from headscarp.nets.deeplab import IMAGENET
+from headscarp.nets.features import log_odds
+from headscarp.nets.layers import Encode
+from headscarp.nets.net import PixelNet, Schedule, Statistics
+from headscarp.nets.pretrained import flat_counters, load_encoder
+
+PATCH_SIZES = (16, 32, 64)
+
+
+class Patch(PixelNet):
+    """A residual net that says of each patch of a lattice whether there is a landslide in it.
+
+    A landslide patch is one where more than `share` of the labelled pixels are landslides (at 0: any); it does not
+    count where none is labelled. Patches begin at multiples of `patch_px` from the raster's first pixel and see nothing
+    beyond themselves. Source: Kimura (2019), with ResNet50.
+    """
+
+    schedule = Schedule(
+        "adam", learning_rate=3e-4, epochs=30, batch_size=16, weight_decay=1e-4, context_px=0, stop_after=8
+    )
+
+    def __init__(
+        self,
+        bands: Sequence[Band],
+        *,
+        resolution_m: float,
+        statistics: Statistics,
+        encoder: str = "resnet18",
+        weights: str | None = None,
+        patch_px: int = 32,
+        share: float = 0.0,
+    ) -> None:
+        """encoder: a name of timm, "resnet50" in the paper. weights: None from scratch, the path of a local file, or
+        "imagenet" from the hub. patch_px: side of a patch, 16, 32 or 64. share: of a patch's labelled pixels, above
+        which it is a landslide patch. Raises RecipeError for what cannot be, SourceError for weights that cannot be
+        had."""
+        super().__init__(bands, resolution_m=resolution_m, statistics=statistics)
+        if patch_px not in PATCH_SIZES:
+            raise RecipeError(f"patch_px is {patch_px}; use one of {', '.join(map(str, PATCH_SIZES))}")
+        if not 0 <= share < 1:
+            raise RecipeError(f"share is {share}; it has to be at least 0 and below 1")
+        self.encoder, self.patch_px, self.share = encoder, int(patch_px), float(share)
+        self.align = self.patch_px
+        self.encode = Encode(self.bands, statistics)
+        self.front_features = tuple(band.name for band in self.bands for _ in feature_names([band]))
+        classifier = _make_classifier(encoder, len(self.encode.names), weights, statistics.prevalence)
+        self.trunk = _Patchwise(classifier, self.patch_px)
+
+    def front(self, batch: Batch) -> torch.Tensor:
+        height, width = batch.x.shape[-2:]
+        if height % self.align or width % self.align:
+            raise StackError(
+                f"a tile is {height} x {width} px, but patches are {self.patch_px} px; choose a multiple of that"
+            )
+        encoded: torch.Tensor = self.encode(batch.x)
+        return encoded
+
+    def targets(self, y: torch.Tensor) -> torch.Tensor:
+        """(B, H, W) uint8: the label of its patch for every pixel, so that each labelled patch counts the same."""
+        return spread(patch_labels(y, self.patch_px, share=self.share), self.patch_px)
+
+    def arguments(self) -> dict[str, Any]:
+        """Without `weights`: a trained net brings its own."""
+        return {"encoder": self.encoder, "patch_px": self.patch_px, "share": self.share}
+
+
+def patch_labels(y: torch.Tensor, patch_px: int, *, share: float = 0.0) -> torch.Tensor:
+    """(B, H / patch_px, W / patch_px) uint8: 1 where more than `share` of a patch's labelled pixels are landslides, 255
+    where none is labelled, else 0. y: (B, H, W) uint8, 1, 0 or 255."""
+    b, h, w = y.shape
+    patches = y.view(b, h // patch_px, patch_px, w // patch_px, patch_px).transpose(2, 3).flatten(3)
+    labelled, positive = (patches != UNLABELLED).sum(-1), (patches == 1).sum(-1)
+    found = (positive > share * labelled).to(torch.uint8)
+    return torch.where(labelled > 0, found, torch.full_like(found, UNLABELLED))
+
+
+def spread(patches: torch.Tensor, patch_px: int) -> torch.Tensor:
+    """(..., h, w) values of patches -> (..., h * patch_px, w * patch_px), repeated over their pixels."""
+    return patches.repeat_interleave(patch_px, -1).repeat_interleave(patch_px, -2)
+
+
+class _Patchwise(nn.Module):
+    """A classifier of images as a layer over patches: (B, F, H, W) -> (B, 1, H, W)."""
+
+    def __init__(self, classifier: nn.Module, patch_px: int) -> None:
+        super().__init__()
+        self.classifier, self.patch_px = classifier, patch_px
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        b, f, h, w = x.shape
+        p = self.patch_px
+        patches = x.reshape(b, f, h // p, p, w // p, p).permute(0, 2, 4, 1, 3, 5).reshape(-1, f, p, p)
+        logits = self.classifier(patches).reshape(b, 1, h // p, w // p)
+        return spread(logits, p)
+
+
+def _make_classifier(encoder: str, channels: int, weights: str | None, prevalence: float) -> nn.Module:
+    timm = import_with_torchvision("timm")
+    if not timm.is_model(encoder):
+        raise RecipeError(f"there is no encoder {encoder!r} in timm; use one such as resnet18 or resnet50")
+    try:
+        made: Any = timm.create_model(encoder, pretrained=weights == IMAGENET, in_chans=channels, num_classes=1)
+    except Exception as error:  # of hubs, of many kinds
+        if weights != IMAGENET:
+            raise RecipeError(f"timm cannot make encoder {encoder!r} for {channels} bands ({error})") from error
+        raise SourceError(
+            f"the ImageNet weights of {encoder!r} cannot be fetched ({type(error).__name__}); where there is no "
+            "network, fetch the file elsewhere and give its path as weights, or leave weights out"
+        ) from error
+    if weights is None:
+        _start_every_branch(made)
+    elif weights != IMAGENET:
+        load_encoder(made, Path(weights))
+    head = made.get_classifier()
+    if isinstance(head, nn.Linear):
+        nn.init.constant_(head.bias, log_odds(prevalence))
+    return flat_counters(made)
+
+
+def _start_every_branch(encoder: nn.Module) -> None:
+    """timm starts residual branches at 0, so that their first convolutions learn nothing in the first steps; with few
+    patches and few steps they had better begin."""
+    for layer in encoder.modules():
+        if isinstance(layer, nn.BatchNorm2d) and not layer.weight.any():
+            nn.init.ones_(layer.weight)

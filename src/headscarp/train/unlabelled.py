@@ -1,0 +1,29 @@
+"""Stacks as nets see them that need no labels: every pixel counts, and what is known of landslides stays known.
+
+Refuses to write anything; pixels stay lazy.
+"""
+
+import numpy as np
+import xarray as xr
+
+from headscarp.core.band import Band
+from headscarp.core.stack import LABEL, band_attrs, label_names, stack_bands
+
+_CHUNK = 1024
+
+
+def with_all_counted(stack: xr.Dataset) -> xr.Dataset:
+    """The same stack with a label band that is 1 on known landslides and 0 on every other pixel, also on unlabelled
+    ones; where the stack has no label, 0 everywhere. Which pixels are valid does not change."""
+    if LABEL in stack:
+        label = stack[LABEL].chunk({"y": _CHUNK, "x": _CHUNK})
+        known = (label == 1).astype(np.uint8)
+        known.attrs = label.attrs
+        return stack.assign({LABEL: known})
+    assert not label_names(stack)
+    dims = next(stack[band.name].dims for band in stack_bands(stack))
+    spread = np.broadcast_to(np.uint8(0), tuple(stack.sizes[dim] for dim in dims))  # no memory
+    view = stack.assign({LABEL: (dims, spread, band_attrs(Band(LABEL, "label", source="none")))})
+    if "bands" in stack.attrs:
+        view.attrs["bands"] = [band.name for band in stack_bands(view)]
+    return view
