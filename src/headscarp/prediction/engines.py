@@ -17,6 +17,7 @@ import torch
 
 from headscarp.core.errors import BundleError, RecipeError
 from headscarp.nets.batch import Batch
+from headscarp.nets.blend import blend_windows
 from headscarp.nets.net import Net, PixelNet
 
 PRECISIONS = ("float32", "bf16")
@@ -32,7 +33,8 @@ def make_engine(name: str, net: Net, precision: str = "float32", *, threads: int
     Raises RecipeError for names that are not there, BundleError where the engine cannot take the net.
     """
     check_engine(name, net, precision)
-    return ENGINES[name](net.eval(), precision, threads)
+    engine = ENGINES[name](net.eval(), precision, threads)
+    return engine if net.window_px is None else _blended(engine, net.window_px)
 
 
 def check_engine(name: str, net: Net, precision: str) -> None:
@@ -127,6 +129,17 @@ def largest_change(engine: Engine, reference: Engine, batch: Batch) -> float:
         return float("nan")
     found, wanted = engine(batch).copy(), reference(batch)
     return float(np.abs(found - wanted)[:, there].max())
+
+
+def _blended(engine: Engine, window_px: int) -> Engine:
+    """An engine of windows as one of tiles of any size."""
+
+    def run(batch: Batch) -> np.ndarray:
+        with torch.inference_mode():
+            made = blend_windows(lambda part: torch.from_numpy(engine(part).copy())[None], batch, window_px)
+            return np.asarray(made[0].numpy())
+
+    return run
 
 
 def _for_channels_last(module: torch.nn.Module) -> torch.nn.Module:
