@@ -23,7 +23,7 @@ CLASSES = (
 )
 """Name of each class, the share of the area below where its colour stands, and its colour (ColorBrewer RdYlGn)."""
 
-_SAMPLED_ROWS = 512
+_SAMPLED_ROWS, _SAMPLED_COLS = 256, 1024
 
 
 def write_qml(map_path: Path, work: WorkFile, low: float, high: float) -> Path:
@@ -79,6 +79,7 @@ def _sample(work: WorkFile) -> np.ndarray:
     rows, cols = work.shape
     step = max(1, rows // _SAMPLED_ROWS)
     first = WorkFile(work.path, 1, work.shape)
-    lines = [first.read(Window(row, 0, 1, cols))[0, 0, :: max(1, cols // 2048)] for row in range(step // 2, rows, step)]
+    every = max(1, cols // _SAMPLED_COLS)
+    lines = [first.read(Window(row, 0, 1, cols))[0, 0, ::every] for row in range(step // 2, rows, step)]
     sample = np.concatenate(lines)
     return sample[np.isfinite(sample)]

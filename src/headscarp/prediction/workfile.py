@@ -7,7 +7,7 @@ its own window. Refuses windows that hang over the edge.
 
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -52,8 +52,8 @@ class WorkFile:
         with clear_os_errors(self.path):
             handle = os.open(self.path, os.O_WRONLY)
             try:
-                for band, offset, row in self._rows(window):
-                    _write_all(handle, memoryview(pixels[band, row]).cast("B"), offset)
+                for run, offset in zip(_runs(pixels), self._offsets(window), strict=True):
+                    _write_all(handle, run, offset)
             finally:
                 os.close(handle)
         return _checksum(pixels)
@@ -64,9 +64,8 @@ class WorkFile:
         with clear_os_errors(self.path):
             handle = os.open(self.path, os.O_RDONLY)
             try:
-                for band, offset, row in self._rows(window):
-                    got = os.preadv(handle, [memoryview(pixels[band, row]).cast("B")], offset)
-                    if got != window.width * _BYTES:
+                for run, offset in zip(_runs(pixels), self._offsets(window), strict=True):
+                    if os.preadv(handle, [run], offset) != len(run):
                         raise OutputError(f"{self.path} was cut off; run the same command with --resume")
             finally:
                 os.close(handle)
@@ -105,16 +104,14 @@ class WorkFile:
             )
         return "".join([*parts, "</VRTDataset>\n"])
 
-    def _rows(self, window: Window) -> list[tuple[int, int, int]]:
-        """(band, offset in the file, row within the window) of each run of pixels."""
+    def _offsets(self, window: Window) -> Iterator[int]:
+        """Where in the file each row of a window begins, band after band."""
         if window.clip(self.shape) != window:
             raise ValueError(f"{window} hangs over a raster of {self.shape}")
         rows, cols = self.shape
-        return [
-            (band, ((band * rows + window.row + row) * cols + window.col) * _BYTES, row)
-            for band in range(self.bands)
-            for row in range(window.height)
-        ]
+        for band in range(self.bands):
+            first = (band * rows + window.row) * cols + window.col
+            yield from range(first * _BYTES, (first + window.height * cols) * _BYTES, cols * _BYTES)
 
 
 def _place(grid: Grid) -> str:
@@ -132,9 +129,15 @@ def _smaller(overviews: Sequence[Path], band: int) -> str:
     )
 
 
+def _runs(pixels: np.ndarray) -> Iterator[memoryview]:
+    """The bytes of each row of contiguous pixels (K, h, w), band after band."""
+    data, width = pixels.reshape(-1).view(np.uint8).data, pixels.shape[-1] * _BYTES
+    return (data[at : at + width] for at in range(0, len(data), width))
+
+
 def _write_all(handle: int, data: memoryview, offset: int) -> None:
     """A write may end early where the disk fills up; the next one then says why."""
-    while data:
+    while len(data):
         written = os.pwrite(handle, data, offset)
         data, offset = data[written:], offset + written
 
