@@ -63,7 +63,7 @@ class UNetTrunk(nn.Module):
         super().__init__()
         if not 0 <= dropout < 1:
             raise RecipeError(f"dropout is {dropout}; it has to be at least 0 and below 1")
-        entry = (*norm(down[0]), nn.ReLU(), *_normed(down[0], down[0], norm), nn.ReLU())
+        entry = (*norm(down[0]), nn.ReLU(), *_normed(down[0], down[0], norm), nn.ReLU(inplace=True))
         self.entry = nn.Sequential(*entry)
         self.down = nn.ModuleList(nn.Sequential(nn.MaxPool2d(2), _stage(a, b, norm)) for a, b in pairwise(down))
         coarser, skips = (down[-1], *up[:-1]), down[-2::-1]
