@@ -170,9 +170,11 @@ _Cell = tuple[int, Window, np.ndarray]
 
 
 def _cells(stack: xr.Dataset, side: tuple[int, int]) -> list[_Cell]:
-    """The cells of a lattice that have a valid pixel, by sample and row-major."""
-    if not label_names(stack):
-        raise SplitError("the stack has no label band; build it with an inventory under [label]")
+    """The cells of a lattice that have a valid pixel, by sample and row-major.
+
+    A stack without a label band is split by its valid pixels alone, for nets that need no labels; one whose labels name
+    no landslide is refused.
+    """
     if min(side) < 1:
         raise SplitError(f"a patch of {side[0]} px is too small; needed: 1 px or more")
     shape = raster_shape(stack)
@@ -182,7 +184,7 @@ def _cells(stack: xr.Dataset, side: tuple[int, int]) -> list[_Cell]:
         for i, j in np.argwhere(counts[:, :, 2] > 0):
             window = Window(int(i) * side[0], int(j) * side[1], *side).clip(shape)
             cells.append((sample, window, counts[i, j]))
-    if not sum(int(cell[2][0]) for cell in cells):
+    if label_names(stack) and not sum(int(cell[2][0]) for cell in cells):
         raise SplitError(
             "no valid pixel of the stack is labelled as a landslide; check that the inventory overlaps the grid, and "
             "all_touched = true where landslides are smaller than a pixel"
@@ -211,6 +213,9 @@ def _counts(stack: xr.Dataset, sample: int, side: tuple[int, int]) -> np.ndarray
 def _labels(stack: xr.Dataset, window: Window, sample: int) -> tuple[np.ndarray, np.ndarray]:
     """Where any label band has a landslide, and where any has a label: (height, width) bool each."""
     bands = [read_window(stack[name], window, sample=sample) for name in label_names(stack)]
+    if not bands:
+        nowhere = np.zeros((window.height, window.width), bool)
+        return nowhere, nowhere
     return np.any([band == 1 for band in bands], axis=0), np.any([band <= 1 for band in bands], axis=0)
 
 
@@ -235,7 +240,8 @@ def _split(
         where = f"r{window.row}-c{window.col}"
         part_id = f"s{sample}-{where}" if "sample" in stack.dims else where
         parts.append(Part(window, str(name), int(fold), int(counts[0]), part_id, sample))
-    _warn_of_missing_classes(cells, parts)
+    if label_names(stack):
+        _warn_of_missing_classes(cells, parts)
     return Split(kind, raster_shape(stack), tuple(parts), seed, buffer_px, settings)
 
 

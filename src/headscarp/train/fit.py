@@ -16,7 +16,7 @@ from lightning_fabric import Fabric
 from headscarp.core.artefact import clear_os_errors
 from headscarp.core.bundle import Bundle, open_bundle, write_bundle_files
 from headscarp.core.calibration import FITS
-from headscarp.core.errors import OutputError
+from headscarp.core.errors import OutputError, SplitError
 from headscarp.core.progress import log
 from headscarp.core.provenance import made_by
 from headscarp.core.samples import grid_or_none
@@ -74,6 +74,12 @@ def fit(
     _claim(out, fabric, resume=resume, overwrite=overwrite)
     with fabric.rank_zero_first():
         ground = open_ground(stack, split, cache=cache_of(cache, out), seed=config.seed, label=label)
+    if NETS[net].needs_labels and not label_names(ground.stack):
+        unlabelled = ", ".join(name for name, kind in NETS.items() if not kind.needs_labels)
+        raise SplitError(
+            f"net {net!r} learns from labels and the stack has none; build it with an inventory under [label], or train "
+            f"a net that needs none: {unlabelled}"
+        )
     job = made_by("train", settings={"net": net, **whole.to_json()}, inputs=ground.inputs(), seed=config.seed)
     if (out / _BUNDLE[0]).exists():
         return _finished(out, job, fabric)
