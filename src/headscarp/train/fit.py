@@ -77,7 +77,7 @@ def fit(
     if NETS[net].needs_labels and not label_names(ground.stack):
         unlabelled = ", ".join(name for name, kind in NETS.items() if not kind.needs_labels)
         raise SplitError(
-            f"net {net!r} learns from labels and the stack has none; build it with an inventory under [label], or train "
+            f"net {net!r} learns from labels and the stack has none; build it with an inventory under [label], or take "
             f"a net that needs none: {unlabelled}"
         )
     job = made_by("train", settings={"net": net, **whole.to_json()}, inputs=ground.inputs(), seed=config.seed)
