@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as peer
 
 from headscarp.core.errors import StackError
-from headscarp.evaluation import _kernels
+from headscarp.evaluation import _kernels, streaming
 from headscarp.evaluation.bins import bin_edges, bin_of_threshold
 from headscarp.evaluation.streaming import ScoreHistogram
 
@@ -158,6 +158,32 @@ def test_bad_pixels_are_refused_and_nothing_is_counted(probability, label):
         scores.update(np.array(probability), np.array(label))
     assert scores.n == 0
     assert same(scores, ScoreHistogram())
+
+
+@pytest.mark.parametrize("bits", [30, 6])
+def test_a_bad_pixel_far_behind_takes_back_what_was_counted_before_it(bits, monkeypatch):
+    monkeypatch.setattr(streaming, "_CARRIED_BITS", bits)
+    probability, label = pixels(14, n=2_500_000)
+    scores, wanted = ScoreHistogram.of(*pixels(15)), ScoreHistogram.of(*pixels(15))
+    probability[2_400_000], label[2_400_000] = np.nan, 1
+    with pytest.raises(StackError, match="1 of 2500000 pixels"):
+        scores.update(probability, label)
+    assert same(scores, wanted)
+
+
+def test_more_pixels_than_a_record_holds_change_nothing(monkeypatch):
+    wanted = [ScoreHistogram.of(*pixels(seed, n=3000, spread=0.001)) for seed in range(6)]
+    for scores in wanted[1:]:
+        wanted[0].merge(scores)
+    monkeypatch.setattr(streaming, "_CARRIED_BITS", 4)
+    first, merged = ScoreHistogram(), ScoreHistogram()
+    for seed in range(6):
+        first.update(*pixels(seed, n=3000, spread=0.001))
+        merged.merge(ScoreHistogram.of(*pixels(seed, n=3000, spread=0.001)))
+    assert same(first, wanted[0])
+    assert same(merged, wanted[0])
+    assert first.nbytes < 8e6
+    assert same(ScoreHistogram.from_arrays(first.to_arrays()), wanted[0])
 
 
 def test_arrays_hold_everything(tmp_path):

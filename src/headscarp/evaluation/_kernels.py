@@ -35,6 +35,7 @@ _STRIP = 1024
 _MAGIC = 1.5 * 2.0**52  # x + _MAGIC has round(x) in its last bits: rounds to integers without leaving the vector unit
 _SQRT_HALF_BITS = 0x3FE6A09E667F3BCD
 _LN2 = 0.6931471805599453
+_FUSED = {"contract"}  # a product and a sum rounded once, by one instruction, wherever a pixel stands
 
 
 @njit(cache=True, error_model="numpy")
@@ -74,7 +75,7 @@ def _bin(p: Any, key: Any) -> Any:
     return np.int32(2 * HALF - 1) - max(k, np.int32(NEAREST)) if p >= np.float32(0.5) else k
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", fastmath=_FUSED)
 def _minus_log(x: Any) -> Any:
     """-log(x) of a positive double to about 1e-14, in plain arithmetic that the compiler can put side by side."""
     bits = _bits64(x)
@@ -87,76 +88,78 @@ def _minus_log(x: Any) -> Any:
     return -(np.float64(np.int32(exponent)) * _LN2 + 2.0 * s * series)
 
 
-@njit(cache=True, error_model="numpy")
-def _losses(p: Any, y: Any) -> Any:
-    """Negative log-likelihood (clipped) and squared error of one labelled pixel; zeros for an unlabelled one."""
-    used = np.float64(y != UNLABELLED)
-    true = np.float64(y == 1)
-    likelihood = 1.0 - np.float64(p) + true * (2.0 * np.float64(p) - 1.0)
-    miss = 1.0 - likelihood
-    kept = likelihood if likelihood > SMALLEST else SMALLEST
-    kept = kept if kept < 1.0 - SMALLEST else 1.0 - SMALLEST
-    return used * _minus_log(kept), used * miss * miss
-
-
 @njit(cache=True, nogil=True, error_model="numpy")
 def count_bad(probability: np.ndarray, label: np.ndarray) -> int:
     """How many pixels have a label other than 0, 1, 255, or a label and a probability outside [0, 1] or NaN."""
     bad = 0
     for i in range(probability.size):
-        p, y = probability[i], label[i]
-        inside = (p >= np.float32(0)) & (p <= np.float32(1))
-        bad += (y != UNLABELLED) & (not (inside & (y <= 1)))
+        bad += _is_bad(probability[i], label[i])
     return bad
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def add_scores(probability: np.ndarray, label: np.ndarray, counts: np.ndarray, lows: np.ndarray) -> tuple[Any, Any]:
-    """Counts one piece of at most 2^20 checked pixels into the fine bins.
+@njit(cache=True, error_model="numpy")
+def _is_bad(p: Any, y: Any) -> Any:
+    inside = (p >= np.float32(0)) & (p <= np.float32(1))
+    return (y != UNLABELLED) & (not (inside & (y <= 1)))
 
-    probability: (n,) float32. label: (n,) uint8. counts: (FINE_BINS + 1, 2) int64 flattened, negatives and
-    positives; lows: (FINE_BINS + 1,) int64, sums of the bits below the bin; the last row of both takes the unlabelled.
-    Returns the sums of -log-likelihood and squared error, in units of FINE_UNIT.
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def add_scores(probability: np.ndarray, label: np.ndarray, records: np.ndarray) -> tuple[Any, Any, Any]:
+    """Counts one piece of at most 2^20 pixels into the fine bins.
+
+    probability: (n,) float32. label: (n,) uint8. records: (FINE_BINS + 1, 2) int64 flattened: negatives in the lower
+    and positives in the upper 32 bits, and the sum of the bits below the bin, so that a pixel touches one place in
+    memory; the last row takes the unlabelled and the bad. Returns the sums of -log-likelihood and squared error, in
+    units of FINE_UNIT, and how many pixels are bad (see `count_bad`): where there are any, the sums mean nothing.
     """
-    slot = np.empty(_STRIP, np.int32)
-    low = np.empty(_STRIP, np.int32)
-    nll, brier = np.int64(0), np.int64(0)
+    where = np.empty(_STRIP, np.int32)
+    nll, brier, bad = np.int64(0), np.int64(0), np.int64(0)
     for start in range(0, probability.size, _STRIP):
         p, y = probability[start : start + _STRIP], label[start : start + _STRIP]
         more_nll, more_brier = _sum_losses(p, y, 1 / FINE_UNIT)
         nll += more_nll
         brier += more_brier
-        _find_slots(p, y, slot, low)
-        _count(slot[: p.size], low, counts, lows)
-    return nll, brier
+        bad += _find_places(p, y, where)
+        _count(where[: p.size], records)
+    return nll, brier, bad
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FUSED)
 def _sum_losses(p: np.ndarray, y: np.ndarray, per_unit: float) -> tuple[Any, Any]:
+    """Negative log-likelihood (clipped) and squared error of labelled pixels, each rounded to whole units."""
     nll, brier = np.int64(0), np.int64(0)
     for i in range(p.size):
-        loss, miss = _losses(p[i], y[i])
-        nll += _rounded(loss * per_unit)
-        brier += _rounded(miss * per_unit)
-    return nll, brier
+        likelihood: Any = np.float64(p[i]) if y[i] == 1 else 1.0 - np.float64(p[i])
+        likelihood = likelihood if y[i] != UNLABELLED else 1.0
+        miss = 1.0 - likelihood
+        kept = max(min(likelihood, 1.0 - SMALLEST), SMALLEST) if y[i] != UNLABELLED else 1.0
+        nll += _bits64(_minus_log(kept) * per_unit + _MAGIC)
+        brier += _bits64(miss * miss * per_unit + _MAGIC)
+    magic = np.int64(p.size) * _bits64(_MAGIC)  # like the sums, modulo 2^64
+    return nll - magic, brier - magic
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _find_slots(p: np.ndarray, y: np.ndarray, slot: np.ndarray, low: np.ndarray) -> None:
+def _find_places(p: np.ndarray, y: np.ndarray, where: np.ndarray) -> Any:
+    """Bin, label and low bits of each pixel in one number, and how many are bad."""
     # Apart from the counting, which must go pixel by pixel: this loop runs many pixels at a time.
+    bad = np.int32(0)
     for i in range(p.size):
         key = _key(p[i])
-        j = _bin(p[i], key) if y[i] != UNLABELLED else np.int32(FINE_BINS)
-        slot[i] = j * np.int32(2) + np.int32(y[i] & 1)
-        low[i] = key & np.int32(LOW_MASK)
+        wrong = _is_bad(p[i], y[i])
+        bad += np.int32(wrong)
+        j = np.int32(FINE_BINS) if wrong | (y[i] == UNLABELLED) else _bin(p[i], key)
+        where[i] = (j << np.int32(SHIFT + 1)) | (np.int32(y[i] & 1) << np.int32(SHIFT)) | (key & np.int32(LOW_MASK))
+    return bad
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _count(slot: np.ndarray, low: np.ndarray, counts: np.ndarray, lows: np.ndarray) -> None:
-    for i in range(slot.size):
-        where = np.uint32(slot[i])
-        counts[where] += 1
-        lows[where >> 1] += low[i]
+def _count(where: np.ndarray, records: np.ndarray) -> None:
+    for i in range(where.size):
+        place = np.uint32(where[i])
+        row = (place >> np.uint32(SHIFT + 1)) << np.uint32(1)
+        records[row] += np.int64(1) << np.int64((place >> np.uint32(SHIFT - 5)) & np.uint32(32))
+        records[row + np.uint32(1)] += np.int64(place & np.uint32(LOW_MASK))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -1,4 +1,4 @@
-"""Metrics over any number of pixels in 6 MB: a fine histogram of probabilities, negatives and positives apart.
+"""Metrics over any number of pixels in 5 MB: a fine histogram of probabilities, negatives and positives apart.
 
 Counts are exact and the sums are kept as integers, so no order of updates, chunks, threads or merges changes a single
 bit of a result. It refuses probabilities that are NaN or outside [0, 1] under a label, and labels other than
@@ -6,7 +6,7 @@ bit of a result. It refuses probabilities that are NaN or outside [0, 1] under a
 """
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from headscarp.evaluation.bins import bin_edges, bin_of_threshold, cells_of_bins
 from headscarp.evaluation.metrics import Counts
 
 LAYOUT = 1  # of to_arrays
+_CARRIED_BITS = 30  # pixels of one bin and class that stay in its record; twice as many fit there, and a merge besides
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,9 @@ class ScoreHistogram:
     """
 
     def __init__(self) -> None:
-        self._counts = np.zeros((k.FINE_BINS + 1, 2), np.int64)  # the last row takes the unlabelled
-        self._lows = np.zeros(k.FINE_BINS + 1, np.int64)
+        self._records = np.zeros((k.FINE_BINS + 1, 2), np.int64)  # as k.add_scores has them
+        self._carried: np.ndarray | None = None  # (bins + 1, 2) uint16, in units of 2^_CARRIED_BITS pixels
+        self._fullest = 0  # no half of a record holds more pixels
         self._nll = self._brier = 0  # Python integers, in units of k.FINE_UNIT
 
     @classmethod
@@ -67,30 +69,65 @@ class ScoreHistogram:
         (such pixels are ignored, whatever their probability). The negative log-likelihood keeps probabilities in
         [1e-7, 1 - 1e-7]. Raises StackError, with nothing counted, on NaN or on values out of range.
         """
-        probability, label = checked_pixels(probability, label)
-        counts = self._counts.reshape(-1)
+        probability, label = _flat_pixels(probability, label)
+        records, sums = self._records.reshape(-1), []
         for start in range(0, probability.size, k.PIECE):
             piece = slice(start, start + k.PIECE)
-            nll, brier = k.add_scores(probability[piece], label[piece], counts, self._lows)
-            self._nll += int(nll)
-            self._brier += int(brier)
+            sums.append(k.add_scores(probability[piece], label[piece], records))
+            self._grow(label[piece].size)
+            if sums[-1][2]:
+                self._take_out(probability[: piece.stop], label[: piece.stop])
+                raise _bad_pixels(probability, label)
+        self._nll += sum(int(nll) for nll, _, _ in sums)
+        self._brier += sum(int(brier) for _, brier, _ in sums)
 
     def merge(self, other: "ScoreHistogram") -> None:
         """Adds what another histogram has counted."""
-        self._counts += other._counts
-        self._lows += other._lows
+        self._records += other._records
+        if other._carried is not None:
+            self._carried = other._carried + (0 if self._carried is None else self._carried)
+        self._grow(other._fullest)
         self._nll += other._nll
         self._brier += other._brier
+
+    def _grow(self, pixels: int) -> None:
+        """Carries what is above _CARRIED_BITS out of the records before 32 bits could be too few, those of a merge
+        included."""
+        self._fullest += pixels
+        if self._fullest >> (_CARRIED_BITS + 1):
+            self._set_counts(self._counts())
+
+    def _take_out(self, probability: np.ndarray, label: np.ndarray) -> None:
+        """Puts back the records of pixels, some of them bad, that were counted before the bad ones were seen."""
+        made = type(self)()
+        for start in range(0, probability.size, k.PIECE):
+            piece = slice(start, start + k.PIECE)
+            k.add_scores(probability[piece], label[piece], made._records.reshape(-1))
+            made._grow(label[piece].size)
+        self._set_counts(self._counts() - made._counts())
+        self._records[:, 1] -= made._records[:, 1]
+
+    def _counts(self, rows: Any = slice(None)) -> np.ndarray:
+        """(rows, 2) int64: negatives and positives, of all bins or some; the unlabelled come last."""
+        halves = self._records[rows, :1] >> np.array([0, 32]) & 0xFFFFFFFF
+        return halves if self._carried is None else halves + (self._carried[rows].astype(np.int64) << _CARRIED_BITS)
+
+    def _set_counts(self, counts: np.ndarray) -> None:
+        carried = (counts >> _CARRIED_BITS).astype(np.uint16)
+        self._carried = carried if carried.any() else None
+        halves = counts & ((1 << _CARRIED_BITS) - 1)
+        self._records[:, 0] = halves[:, 0] | halves[:, 1] << 32
+        self._fullest = int(halves.max())
 
     @property
     def negatives(self) -> np.ndarray:
         """(bins,) int64, rising probability."""
-        return self._counts[:-1, 0]
+        return self._counts()[:-1, 0]
 
     @property
     def positives(self) -> np.ndarray:
         """(bins,) int64, rising probability."""
-        return self._counts[:-1, 1]
+        return self._counts()[:-1, 1]
 
     @property
     def edges(self) -> np.ndarray:
@@ -100,12 +137,12 @@ class ScoreHistogram:
     @property
     def n(self) -> int:
         """Labelled pixels."""
-        return int(self._counts[:-1].sum())
+        return int(self._counts()[:-1].sum())
 
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        return self._counts.nbytes + self._lows.nbytes
+        return self._records.nbytes + (0 if self._carried is None else self._carried.nbytes)
 
     def predicted_sums(self) -> np.ndarray:
         """(bins,) float64: exact sum of the probabilities in each bin (those up to 2^-40 count as 2^-40).
@@ -113,14 +150,15 @@ class ScoreHistogram:
         Inside a bin all floats stand on one even ladder, so base and sum of the low bits give it.
         """
         base, step = ladders()
-        return base * self._counts[:-1].sum(axis=1) + step * self._lows[:-1]
+        return base * self._counts()[:-1].sum(axis=1) + step * self._records[:-1, 1]
 
     def counts(self, threshold: float = 0.5, *, cells: int = k.CELLS) -> Counts:
         """What the metrics need. threshold: moved to the nearest bin edge, at most 2^-13 of it away."""
-        called = self._counts[bin_of_threshold(threshold) : -1].sum(axis=0)
+        counts = self._counts()[:-1]
+        called = counts[bin_of_threshold(threshold) :].sum(axis=0)
         return Counts(
-            negatives=self.negatives,
-            positives=self.positives,
+            negatives=counts[:, 0],
+            positives=counts[:, 1],
             cells=self._in_cells(cells_of_bins(cells), cells),
             nll_sum=np.asarray(self._nll * k.FINE_UNIT),
             brier_sum=np.asarray(self._brier * k.FINE_UNIT),
@@ -134,8 +172,8 @@ class ScoreHistogram:
         Pairs in one bin count half, so the error is at most half the share of such pairs. The bound is rigorous and
         is reached only if every bin were sorted; in practice the error is about a thousandth of it.
         """
-        used = np.flatnonzero(self.negatives | self.positives)
-        negatives, positives = self._counts[used].T.astype(np.float64)
+        used = np.flatnonzero(self._records[:-1, 0] if self._carried is None else self._counts()[:-1].any(axis=1))
+        negatives, positives = self._counts(used).T.astype(np.float64, order="C")
         pairs = float(negatives.sum() * positives.sum())
         if pairs == 0:
             return float("nan"), float("nan")
@@ -164,20 +202,21 @@ class ScoreHistogram:
 
     def reliability_by_mass(self, bins: int = k.CELLS) -> Reliability:
         """Predicted beside observed in cells that hold about equally many pixels; for rare events this sees more."""
-        pixels = self._counts[:-1].sum(axis=1)
+        pixels = self._counts()[:-1].sum(axis=1)
         middle = np.cumsum(pixels) - 0.5 * pixels
         cell_of_bin = np.minimum(middle * bins // max(pixels.sum(), 1), bins - 1).astype(np.intp)
         return self._reliability(cell_of_bin, bins)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Everything as plain arrays, for np.savez; only bins in use are kept."""
-        used = np.flatnonzero(self._counts.any(axis=1))
+        counts = self._counts()
+        used = np.flatnonzero(counts.any(axis=1))
         sums = [part for total in (self._nll, self._brier) for part in divmod(total, 1 << 32)]
         return {
             "layout": np.array(LAYOUT),
             "bin": used.astype(np.int32),
-            "counts": self._counts[used],
-            "lows": self._lows[used],
+            "counts": counts[used],
+            "lows": self._records[used, 1],
             "sums": np.array(sums, np.int64),
         }
 
@@ -189,20 +228,24 @@ class ScoreHistogram:
                 f"these scores have layout {int(arrays['layout'])}, this version reads {LAYOUT}; evaluate again"
             )
         made = cls()
-        made._counts[arrays["bin"]] = arrays["counts"]
-        made._lows[arrays["bin"]] = arrays["lows"]
+        counts = made._counts()
+        counts[arrays["bin"]] = arrays["counts"]
+        made._set_counts(counts)
+        made._records[arrays["bin"], 1] = arrays["lows"]
         high_nll, low_nll, high_brier, low_brier = (int(part) for part in arrays["sums"])
         made._nll = (high_nll << 32) + low_nll
         made._brier = (high_brier << 32) + low_brier
         return made
 
     def _called_at_falling_thresholds(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        used = np.flatnonzero(self.negatives | self.positives)[::-1]
-        called = np.vstack([np.zeros((1, 2), np.int64), np.cumsum(self._counts[used], axis=0)])
+        counts = self._counts()[:-1]
+        used = np.flatnonzero(counts.any(axis=1))[::-1]
+        called = np.vstack([np.zeros((1, 2), np.int64), np.cumsum(counts[used], axis=0)])
         return called[:, 1], called[:, 0], np.append(np.inf, self.edges[used].astype(np.float64))
 
     def _in_cells(self, cell_of_bin: np.ndarray, cells: int) -> np.ndarray:
-        columns = (self._counts[:-1].sum(axis=1), self.positives, self.predicted_sums())
+        counts = self._counts()[:-1]
+        columns = (counts.sum(axis=1), counts[:, 1], self.predicted_sums())
         return np.stack([np.bincount(cell_of_bin, column, minlength=cells) for column in columns], axis=-1)
 
     def _reliability(self, cell_of_bin: np.ndarray, cells: int) -> Reliability:
@@ -214,6 +257,14 @@ class ScoreHistogram:
 
 def checked_pixels(probability: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Flat float32 probabilities and uint8 labels of pixels that can be scored; raises StackError on others."""
+    flat, codes = _flat_pixels(probability, label)
+    if k.count_bad(flat, codes):
+        raise _bad_pixels(flat, codes)
+    return flat, codes
+
+
+def _flat_pixels(probability: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same, values of probabilities and of uint8 labels not looked at yet."""
     probability, label = np.asarray(probability), np.asarray(label)
     if probability.shape != label.shape:
         raise StackError(
@@ -223,14 +274,14 @@ def checked_pixels(probability: np.ndarray, label: np.ndarray) -> tuple[np.ndarr
         flat = np.ascontiguousarray(probability, dtype=np.float32).reshape(-1)
     if label.dtype not in (np.bool_, np.uint8) and not np.isin(label, (0, 1, k.UNLABELLED)).all():
         raise StackError("labels have values other than 0, 1 and 255; recode them, 255 where nothing is known")
-    codes = np.ascontiguousarray(label, dtype=np.uint8).reshape(-1)
-    bad = int(k.count_bad(flat, codes))
-    if bad:
-        raise StackError(
-            f"{bad} of {flat.size} pixels have a label but a probability that is NaN or outside [0, 1], or a label "
-            "other than 0, 1 and 255; label pixels 255 where the map has no data"
-        )
-    return flat, codes
+    return flat, np.ascontiguousarray(label, dtype=np.uint8).reshape(-1)
+
+
+def _bad_pixels(probability: np.ndarray, label: np.ndarray) -> StackError:
+    return StackError(
+        f"{int(k.count_bad(probability, label))} of {probability.size} pixels have a label but a probability that is "
+        "NaN or outside [0, 1], or a label other than 0, 1 and 255; label pixels 255 where the map has no data"
+    )
 
 
 def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
