@@ -1,6 +1,7 @@
 """predict survives: kill -9 at any moment, a full disk, a lost worker; the bytes are those of an undisturbed run."""
 
 import json
+import multiprocessing
 import os
 import random
 import shutil
@@ -42,6 +43,13 @@ def finished_blocks(out):
     return journal.read_bytes().count(b"\n") - 1 if journal.exists() else -1
 
 
+def changed_at(path):
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
 def kill_when(process, reached):
     """kill -9 as soon as `reached()`, or not at all where the process was faster."""
     deadline = time.monotonic() + 60
@@ -63,6 +71,39 @@ def test_kill_at_random_moments_then_resume(saved, tmp_path):
         kill_when(process, lambda blocks=blocks: finished_blocks(out) >= blocks)
         time.sleep(wait)
     assert 6 <= finished_blocks(out) <= 9 or out.exists()
+    predict(bundle, stack, out, block_px=512, resume=True)
+    assert out.read_bytes() == wanted
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".map.tif")]
+
+
+@pytest.mark.slow
+def test_ten_kills_at_random_moments_then_the_same_bytes(saved, tmp_path):
+    """From the first file to the last rename; a run that is faster than its kill is checked, and begun afresh."""
+    bundle, stack, wanted = saved
+    out = tmp_path / "map.tif"
+    server = multiprocessing.get_context("forkserver")  # torch is loaded once, not once a run
+    server.set_forkserver_preload(["headscarp.prediction.raster"])
+    partial = out.with_name(f".{out.name}.partial")
+    rng, left = random.Random(11), []
+    while len(left) < 10:
+        process = server.Process(target=predict, args=(bundle, stack, out), kwargs={"block_px": 512, "resume": True})
+        before = changed_at(partial)
+        process.start()
+        blocks, deadline = finished_blocks(out) + rng.randint(1, 3), time.monotonic() + 60
+        while process.is_alive() and finished_blocks(out) < blocks and time.monotonic() < deadline:
+            if changed_at(partial) not in (0, before):
+                break
+            time.sleep(0.001)
+        process.join(rng.uniform(0, 0.05))
+        if process.is_alive():
+            process.kill()
+            left.append(finished_blocks(out))
+        process.join()
+        if out.exists():
+            assert out.read_bytes() == wanted
+            for path in tmp_path.glob("*map*"):
+                path.unlink()
+    assert len(set(left)) > 2, f"all kills fell on the same moments: {left}"
     predict(bundle, stack, out, block_px=512, resume=True)
     assert out.read_bytes() == wanted
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".map.tif")]
