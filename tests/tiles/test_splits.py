@@ -157,8 +157,6 @@ def test_several_labels_share_one_split_made_from_all_of_them(world):
 
 def test_what_cannot_be_split_is_refused_with_a_way_out(world):
     stack = world(SHAPE)
-    with pytest.raises(SplitError, match="no label band"):
-        split_random(stack.drop_vars(LABEL), seed=0)
     nothing = stack.copy(deep=True)
     nothing[LABEL][:] = 0
     with pytest.raises(SplitError, match="no valid pixel of the stack is labelled"):
@@ -175,6 +173,14 @@ def test_what_cannot_be_split_is_refused_with_a_way_out(world):
     with pytest.raises(SplitError, match="block_size_m") as caught:
         split_blocks(stack, block_size_m=5000)
     assert split_blocks(stack, block_size_m=float(str(caught.value).split("block_size_m = ")[1].split(" ")[0]))
+
+
+def test_a_stack_without_labels_is_split_by_its_valid_pixels(world):
+    """For nets that need no labels; those that do refuse such a stack in `fit`."""
+    stack = world(SHAPE)
+    blind, seeing = (split_random(s, tile_px=12, seed=0) for s in (stack.drop_vars(LABEL), stack))
+    assert [(p.window, p.name) for p in blind.parts] == [(p.window, p.name) for p in seeing.parts]
+    assert sum(part.positives for part in blind.parts) == 0
 
 
 def test_splits_of_samples_name_the_sample(world):

@@ -8,10 +8,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from headscarp.core.band import Band
 from headscarp.core.errors import SourceError
@@ -20,6 +17,16 @@ from headscarp.core.stack import feature_bands, stack_grid
 from headscarp.sources.points import Points, read_points
 from headscarp.tiles.splits import kmeans_folds
 from headscarp.tiles.statistics import encoded
+from headscarp.train.linear import logistic_regression
+
+__all__ = [
+    "FOLDS",
+    "auroc_in_sample",
+    "cross_validated_auroc",
+    "logistic_regression",
+    "point_table",
+    "random_folds",
+]
 
 
 def point_table(
@@ -42,11 +49,6 @@ def point_table(
         raise SourceError(f"no point of {points.path} lies where all bands have values; check [grid] and the bands")
     centres = np.array([cell_corner(stack_grid(stack), c + 0.5, r + 0.5) for r, c in zip(rows, cols, strict=True)])
     return features[known], labels[known], centres[known]
-
-
-def logistic_regression() -> Any:
-    """Logistic regression by maximum likelihood, without a penalty."""
-    return make_pipeline(StandardScaler(), LogisticRegression(C=np.inf, max_iter=1000))
 
 
 def auroc_in_sample(model: Any, x: np.ndarray, y: np.ndarray) -> float:

@@ -14,9 +14,6 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from headscarp.core.band import Band, feature_names
 from headscarp.core.calibration import fit_platt
@@ -29,6 +26,7 @@ from headscarp.nets.batch import Batch
 from headscarp.tiles.partition import Split
 from headscarp.tiles.statistics import PixelFeatures, RowFeatures, labelled_table
 from headscarp.train.config import check_choice
+from headscarp.train.linear import logistic_regression
 from headscarp.train.multiscale import MultiscaleFeatures
 from headscarp.train.threshold import Threshold
 
@@ -51,7 +49,7 @@ class TableModel:
 def logistic(seed: int, workers: int, bands: Sequence[Band]) -> Any:
     """Logistic regression on standardised features, with next to no penalty."""
     del seed, workers, bands
-    return make_pipeline(StandardScaler(), LogisticRegression(C=1e3, max_iter=1000))
+    return logistic_regression(C=1e3)
 
 
 def forest(seed: int, workers: int, bands: Sequence[Band]) -> Any:
