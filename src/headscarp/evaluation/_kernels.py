@@ -1,7 +1,7 @@
 """Where a probability falls among the bins of the accumulators, and the loops over pixels that count it.
 
-It counts and sums integers only, so that no order of pixels, chunks or threads can change a result. It knows nothing
-of metrics, files or blocks on the ground.
+It counts and sums integers only, so that no order of pixels, chunks or threads can change a result; losses follow
+from the counts. It knows nothing of metrics, files or blocks on the ground.
 
 The bins follow the floating point numbers from both ends: below one half the leading 12 bits of the mantissa of p,
 above it those of 1 - p. So a bin is 2^-12 of p wide near 0 and 2^-12 of 1 - p wide near 1, and a net that is very
@@ -20,6 +20,8 @@ BASE = (127 - 40) << 23  # bit pattern of 2^-40
 HALF = 39 << KEPT_BITS  # bin of 0.5
 NEAREST = (16 << KEPT_BITS) - 2  # 1 - p is 0 or at least 2^-24 in float32: one bin for 0 and no empty octaves
 FINE_BINS = 2 * HALF - NEAREST
+ROWS = FINE_BINS + 1
+LOW_BITS = 37  # of a record, below its number of pixels
 
 COARSE_SHIFT = KEPT_BITS - 3  # 8 bins an octave of odds, over the same range
 COARSE_BINS = ((FINE_BINS - 1) >> COARSE_SHIFT) + 1
@@ -28,9 +30,8 @@ CELLS = 15
 SMALLEST = 1e-7  # probabilities are kept this far from 0 and 1 in the negative log-likelihood
 UNLABELLED = 255
 
-FINE_UNIT = 2.0**-38  # of the exact sums; 2^20 pixels of the largest loss stay inside int64
 BLOCK_UNIT = 2.0**-30  # of the sums per block; 5e8 pixels stay inside int64
-PIECE = 1 << 20
+PIECE = 1 << 20  # pixels between two looks at how full the records are
 _STRIP = 1024
 _MAGIC = 1.5 * 2.0**52  # x + _MAGIC has round(x) in its last bits: rounds to integers without leaving the vector unit
 _SQRT_HALF_BITS = 0x3FE6A09E667F3BCD
@@ -104,24 +105,20 @@ def _is_bad(p: Any, y: Any) -> Any:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def add_scores(probability: np.ndarray, label: np.ndarray, records: np.ndarray) -> tuple[Any, Any, Any]:
-    """Counts one piece of at most 2^20 pixels into the fine bins.
+def add_scores(probability: np.ndarray, label: np.ndarray, records: np.ndarray) -> Any:
+    """Counts pixels into the fine bins, and returns how many are bad (see `count_bad`).
 
-    probability: (n,) float32. label: (n,) uint8. records: (FINE_BINS + 1, 2) int64 flattened: negatives in the lower
-    and positives in the upper 32 bits, and the sum of the bits below the bin, so that a pixel touches one place in
-    memory; the last row takes the unlabelled and the bad. Returns the sums of -log-likelihood and squared error, in
-    units of FINE_UNIT, and how many pixels are bad (see `count_bad`): where there are any, the sums mean nothing.
+    probability: (n,) float32. label: (n,) uint8. records: (2 * ROWS,) int64, negatives and then positives: the number
+    of pixels above LOW_BITS bits that sum the bits below the bin, so that a pixel touches one place in memory. The last
+    row of the negatives takes the unlabelled and the bad.
     """
     where = np.empty(_STRIP, np.int32)
-    nll, brier, bad = np.int64(0), np.int64(0), np.int64(0)
+    bad = np.int64(0)
     for start in range(0, probability.size, _STRIP):
         p, y = probability[start : start + _STRIP], label[start : start + _STRIP]
-        more_nll, more_brier = _sum_losses(p, y, 1 / FINE_UNIT)
-        nll += more_nll
-        brier += more_brier
         bad += _find_places(p, y, where)
         _count(where[: p.size], records)
-    return nll, brier, bad
+    return bad
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=_FUSED)
@@ -141,15 +138,16 @@ def _sum_losses(p: np.ndarray, y: np.ndarray, per_unit: float) -> tuple[Any, Any
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _find_places(p: np.ndarray, y: np.ndarray, where: np.ndarray) -> Any:
-    """Bin, label and low bits of each pixel in one number, and how many are bad."""
+    """Row and low bits of each pixel in one number, and how many are bad."""
     # Apart from the counting, which must go pixel by pixel: this loop runs many pixels at a time.
     bad = np.int32(0)
     for i in range(p.size):
         key = _key(p[i])
         wrong = _is_bad(p[i], y[i])
         bad += np.int32(wrong)
-        j = np.int32(FINE_BINS) if wrong | (y[i] == UNLABELLED) else _bin(p[i], key)
-        where[i] = (j << np.int32(SHIFT + 1)) | (np.int32(y[i] & 1) << np.int32(SHIFT)) | (key & np.int32(LOW_MASK))
+        row = _bin(p[i], key) + np.int32(y[i] & 1) * np.int32(ROWS)
+        row = np.int32(ROWS - 1) if wrong | (y[i] == UNLABELLED) else row
+        where[i] = (row << np.int32(SHIFT)) | (key & np.int32(LOW_MASK))
     return bad
 
 
@@ -157,9 +155,7 @@ def _find_places(p: np.ndarray, y: np.ndarray, where: np.ndarray) -> Any:
 def _count(where: np.ndarray, records: np.ndarray) -> None:
     for i in range(where.size):
         place = np.uint32(where[i])
-        row = (place >> np.uint32(SHIFT + 1)) << np.uint32(1)
-        records[row] += np.int64(1) << np.int64((place >> np.uint32(SHIFT - 5)) & np.uint32(32))
-        records[row + np.uint32(1)] += np.int64(place & np.uint32(LOW_MASK))
+        records[place >> np.uint32(SHIFT)] += np.int64(1 << LOW_BITS) + np.int64(place & np.uint32(LOW_MASK))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -1,8 +1,9 @@
 """Metrics over any number of pixels in 5 MB: a fine histogram of probabilities, negatives and positives apart.
 
-Counts are exact and the sums are kept as integers, so no order of updates, chunks, threads or merges changes a single
-bit of a result. It refuses probabilities that are NaN or outside [0, 1] under a label, and labels other than
-0, 1 and 255. It knows nothing of blocks on the ground: `intervals` does.
+Counts and sums are integers, so no order of updates, chunks, threads or merges changes a single bit of a result. A loss
+is taken at the mean probability of each bin and class: bins are 2^-12 wide, so that is right to 1e-8 of it. It refuses
+probabilities that are NaN or outside [0, 1] under a label, and labels other than 0, 1 and 255. It knows nothing of
+blocks on the ground: `intervals` does.
 """
 
 from dataclasses import dataclass
@@ -16,8 +17,8 @@ from headscarp.evaluation import metrics
 from headscarp.evaluation.bins import bin_edges, bin_of_threshold, cells_of_bins, ladders
 from headscarp.evaluation.metrics import Counts
 
-LAYOUT = 1  # of to_arrays
-_CARRIED_BITS = 30  # pixels of one bin and class that stay in its record; twice as many fit there, and a merge besides
+LAYOUT = 2  # of to_arrays
+_CARRIED_BITS = 23  # pixels of one bin and class that stay in its record; twice as many fit there, and a merge besides
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,9 @@ class ScoreHistogram:
     """
 
     def __init__(self) -> None:
-        self._records = np.zeros((k.FINE_BINS + 1, 2), np.int64)  # as k.add_scores has them
-        self._carried: np.ndarray | None = None  # (bins + 1, 2) uint16, in units of 2^_CARRIED_BITS pixels
-        self._fullest = 0  # no half of a record holds more pixels
-        self._nll = self._brier = 0  # Python integers, in units of k.FINE_UNIT
+        self._records = np.zeros((2, k.ROWS), np.int64)  # as k.add_scores has them
+        self._carried: np.ndarray | None = None  # (2, 2, bins) uint16: counts and low bits carried out of the records
+        self._fullest = 0  # no record holds more pixels
 
     @classmethod
     def of(cls, probability: np.ndarray, label: np.ndarray) -> Self:
@@ -70,16 +70,13 @@ class ScoreHistogram:
         [1e-7, 1 - 1e-7]. Raises StackError, with nothing counted, on NaN or on values out of range.
         """
         probability, label = _flat_pixels(probability, label)
-        records, sums = self._records.reshape(-1), []
         for start in range(0, probability.size, k.PIECE):
             piece = slice(start, start + k.PIECE)
-            sums.append(k.add_scores(probability[piece], label[piece], records))
+            bad = k.add_scores(probability[piece], label[piece], self._records.reshape(-1))
             self._grow(label[piece].size)
-            if sums[-1][2]:
+            if bad:
                 self._take_out(probability[: piece.stop], label[: piece.stop])
                 raise _bad_pixels(probability, label)
-        self._nll += sum(int(nll) for nll, _, _ in sums)
-        self._brier += sum(int(brier) for _, brier, _ in sums)
 
     def merge(self, other: "ScoreHistogram") -> None:
         """Adds what another histogram has counted."""
@@ -87,15 +84,15 @@ class ScoreHistogram:
         if other._carried is not None:
             self._carried = other._carried + (0 if self._carried is None else self._carried)
         self._grow(other._fullest)
-        self._nll += other._nll
-        self._brier += other._brier
 
     def _grow(self, pixels: int) -> None:
-        """Carries what is above _CARRIED_BITS out of the records before 32 bits could be too few, those of a merge
+        """Carries what is above _CARRIED_BITS out of the records before their bits could be too few, those of a merge
         included."""
         self._fullest += pixels
         if self._fullest >> (_CARRIED_BITS + 1):
-            self._set_counts(self._counts())
+            self._fullest = int(self._records[:, :-1].max() >> k.LOW_BITS)
+            if self._fullest >> _CARRIED_BITS:
+                self._set_sums(*self._sums())
 
     def _take_out(self, probability: np.ndarray, label: np.ndarray) -> None:
         """Puts back the records of pixels, some of them bad, that were counted before the bad ones were seen."""
@@ -104,30 +101,40 @@ class ScoreHistogram:
             piece = slice(start, start + k.PIECE)
             k.add_scores(probability[piece], label[piece], made._records.reshape(-1))
             made._grow(label[piece].size)
-        self._set_counts(self._counts() - made._counts())
-        self._records[:, 1] -= made._records[:, 1]
+        counts, lows = (mine - theirs for mine, theirs in zip(self._sums(), made._sums(), strict=True))
+        self._set_sums(counts, lows)
 
-    def _counts(self, rows: Any = slice(None)) -> np.ndarray:
-        """(rows, 2) int64: negatives and positives, of all bins or some; the unlabelled come last."""
-        halves = self._records[rows, :1] >> np.array([0, 32]) & 0xFFFFFFFF
-        return halves if self._carried is None else halves + (self._carried[rows].astype(np.int64) << _CARRIED_BITS)
+    def _sums(self, bins: Any = slice(-1)) -> tuple[np.ndarray, np.ndarray]:
+        """(2, bins) int64 twice: pixels, and sum of their low bits; negatives and positives of all bins or some."""
+        records = self._records[:, bins]
+        counts, lows = records >> k.LOW_BITS, records & ((1 << k.LOW_BITS) - 1)
+        if self._carried is not None:
+            carried = self._carried[..., bins if not isinstance(bins, slice) else slice(None)].astype(np.int64)
+            counts, lows = counts + (carried[0] << _CARRIED_BITS), lows + (carried[1] << (_CARRIED_BITS + k.SHIFT))
+        return counts, lows
 
-    def _set_counts(self, counts: np.ndarray) -> None:
-        carried = (counts >> _CARRIED_BITS).astype(np.uint16)
+    def _set_sums(self, counts: np.ndarray, lows: np.ndarray) -> None:
+        of_counts, of_lows = _CARRIED_BITS, _CARRIED_BITS + k.SHIFT
+        carried = np.stack([counts >> of_counts, lows >> of_lows]).astype(np.uint16)
         self._carried = carried if carried.any() else None
-        halves = counts & ((1 << _CARRIED_BITS) - 1)
-        self._records[:, 0] = halves[:, 0] | halves[:, 1] << 32
-        self._fullest = int(halves.max())
+        kept = counts & ((1 << of_counts) - 1)
+        self._records[:, :-1] = (kept << k.LOW_BITS) | (lows & ((1 << of_lows) - 1))
+        self._records[:, -1] = 0
+        self._fullest = int(kept.max())
+
+    def _counts(self) -> np.ndarray:
+        """(bins, 2) int64: negatives and positives."""
+        return self._sums()[0].T
 
     @property
     def negatives(self) -> np.ndarray:
         """(bins,) int64, rising probability."""
-        return self._counts()[:-1, 0]
+        return self._counts()[:, 0]
 
     @property
     def positives(self) -> np.ndarray:
         """(bins,) int64, rising probability."""
-        return self._counts()[:-1, 1]
+        return self._counts()[:, 1]
 
     @property
     def edges(self) -> np.ndarray:
@@ -137,7 +144,7 @@ class ScoreHistogram:
     @property
     def n(self) -> int:
         """Labelled pixels."""
-        return int(self._counts()[:-1].sum())
+        return int(self._counts().sum())
 
     @property
     def nbytes(self) -> int:
@@ -149,19 +156,30 @@ class ScoreHistogram:
 
         Inside a bin all floats stand on one even ladder, so base and sum of the low bits give it.
         """
-        base, step = ladders()
-        return base * self._counts()[:-1].sum(axis=1) + step * self._records[:-1, 1]
+        (base, step), (counts, lows) = ladders(), self._sums()
+        return base * counts.sum(axis=0) + step * lows.sum(axis=0)
+
+    def _losses(self) -> tuple[float, float]:
+        """Sums of the negative log-likelihood (clipped) and of the squared error, at the mean of each bin and class."""
+        (base, step), (counts, lows) = ladders(), self._sums()
+        label, bins = np.nonzero(counts)
+        n = counts[label, bins].astype(np.float64)
+        p = base[bins] + step[bins] * (lows[label, bins] / n)
+        miss = np.where(label == 1, 1 - p, p)
+        likelihood = np.clip(1 - miss, k.SMALLEST, 1 - k.SMALLEST)
+        return float(-(n * np.log(likelihood)).sum()), float((n * miss**2).sum())
 
     def counts(self, threshold: float = 0.5, *, cells: int = k.CELLS) -> Counts:
         """What the metrics need. threshold: moved to the nearest bin edge, at most 2^-13 of it away."""
-        counts = self._counts()[:-1]
+        counts = self._counts()
         called = counts[bin_of_threshold(threshold) :].sum(axis=0)
+        nll, brier = self._losses()
         return Counts(
             negatives=counts[:, 0],
             positives=counts[:, 1],
             cells=self._in_cells(cells_of_bins(cells), cells),
-            nll_sum=np.asarray(self._nll * k.FINE_UNIT),
-            brier_sum=np.asarray(self._brier * k.FINE_UNIT),
+            nll_sum=np.asarray(nll),
+            brier_sum=np.asarray(brier),
             true_positives=called[1],
             false_positives=called[0],
         )
@@ -172,8 +190,8 @@ class ScoreHistogram:
         Pairs in one bin count half, so the error is at most half the share of such pairs. The bound is rigorous and
         is reached only if every bin were sorted; in practice the error is about a thousandth of it.
         """
-        used = np.flatnonzero(self._records[:-1, 0] if self._carried is None else self._counts()[:-1].any(axis=1))
-        negatives, positives = self._counts(used).T.astype(np.float64, order="C")
+        used = np.flatnonzero(self._used())
+        negatives, positives = self._sums(used)[0].astype(np.float64)
         pairs = float(negatives.sum() * positives.sum())
         if pairs == 0:
             return float("nan"), float("nan")
@@ -202,23 +220,16 @@ class ScoreHistogram:
 
     def reliability_by_mass(self, bins: int = k.CELLS) -> Reliability:
         """Predicted beside observed in cells that hold about equally many pixels; for rare events this sees more."""
-        pixels = self._counts()[:-1].sum(axis=1)
+        pixels = self._counts().sum(axis=1)
         middle = np.cumsum(pixels) - 0.5 * pixels
         cell_of_bin = np.minimum(middle * bins // max(pixels.sum(), 1), bins - 1).astype(np.intp)
         return self._reliability(cell_of_bin, bins)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Everything as plain arrays, for np.savez; only bins in use are kept."""
-        counts = self._counts()
-        used = np.flatnonzero(counts.any(axis=1))
-        sums = [part for total in (self._nll, self._brier) for part in divmod(total, 1 << 32)]
-        return {
-            "layout": np.array(LAYOUT),
-            "bin": used.astype(np.int32),
-            "counts": counts[used],
-            "lows": self._records[used, 1],
-            "sums": np.array(sums, np.int64),
-        }
+        used = np.flatnonzero(self._used())
+        counts, lows = self._sums(used)
+        return {"layout": np.array(LAYOUT), "bin": used.astype(np.int32), "counts": counts.T, "lows": lows.T}
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> Self:
@@ -228,23 +239,25 @@ class ScoreHistogram:
                 f"these scores have layout {int(arrays['layout'])}, this version reads {LAYOUT}; evaluate again"
             )
         made = cls()
-        counts = made._counts()
-        counts[arrays["bin"]] = arrays["counts"]
-        made._set_counts(counts)
-        made._records[arrays["bin"], 1] = arrays["lows"]
-        high_nll, low_nll, high_brier, low_brier = (int(part) for part in arrays["sums"])
-        made._nll = (high_nll << 32) + low_nll
-        made._brier = (high_brier << 32) + low_brier
+        counts, lows = made._sums()
+        counts[:, arrays["bin"]] = arrays["counts"].T
+        lows[:, arrays["bin"]] = arrays["lows"].T
+        made._set_sums(counts, lows)
         return made
 
+    def _used(self) -> np.ndarray:
+        """(bins,) bool: which bins hold a pixel."""
+        used: np.ndarray = (self._records[:, :-1] != 0).any(axis=0)
+        return used if self._carried is None else used | self._carried.any(axis=(0, 1))
+
     def _called_at_falling_thresholds(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        counts = self._counts()[:-1]
+        counts = self._counts()
         used = np.flatnonzero(counts.any(axis=1))[::-1]
         called = np.vstack([np.zeros((1, 2), np.int64), np.cumsum(counts[used], axis=0)])
         return called[:, 1], called[:, 0], np.append(np.inf, self.edges[used].astype(np.float64))
 
     def _in_cells(self, cell_of_bin: np.ndarray, cells: int) -> np.ndarray:
-        counts = self._counts()[:-1]
+        counts = self._counts()
         columns = (counts.sum(axis=1), counts[:, 1], self.predicted_sums())
         return np.stack([np.bincount(cell_of_bin, column, minlength=cells) for column in columns], axis=-1)
 
