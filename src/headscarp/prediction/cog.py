@@ -23,7 +23,7 @@ from headscarp.prediction.workfile import WorkFile
 
 TILE = 512
 _SETTINGS = {
-    "GDAL_CACHEMAX": 128,  # MB
+    "GDAL_CACHEMAX": 128 << 20,  # bytes: rasterio hands numbers on as they are
     "GDAL_PAM_ENABLED": "NO",
 }
 
