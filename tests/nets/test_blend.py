@@ -6,7 +6,7 @@ import torch
 
 from headscarp.core.tile import Tile, Window
 from headscarp.nets.batch import Batch
-from headscarp.nets.blend import blend_windows, overlap_px, profile
+from headscarp.nets.blend import Windows, blend_windows, overlap_px, profile
 
 SIDE = 32
 
@@ -71,3 +71,33 @@ def test_a_chip_as_large_as_a_window_is_seen_once():
     alone = whole_window()(Batch(torch.from_numpy(x)[None, None], torch.from_numpy(valid)[None]))
     assert seen == [Window(0, 0, SIDE, SIDE)]
     assert torch.allclose(made[..., SIDE:-SIDE, SIDE:-SIDE], alone)
+
+
+def test_tiles_of_one_raster_run_no_window_twice():
+    x, _ = world((150, 130))
+    valid = np.ones_like(x, bool)
+    seen, alone, shared = [], [], Windows(at_once=3)
+
+    def run(batch):
+        seen.extend(tile.window for tile in batch.tiles)
+        return whole_window()(batch)
+
+    for row in range(0, 150, 50):
+        for col in range(0, 130, 65):
+            batch = tile_batch(x, valid, Tile(Window(row, col, 50, 65), SIDE))
+            together = blend_windows(run, batch, SIDE, shared)
+            alone.append(blend_windows(whole_window(), batch, SIDE))
+            assert torch.equal(together, alone[-1])
+    assert len(set(seen)) == 36  # 6 x 6 windows hold all pixels of 150 x 130 in their own shares
+    assert len(seen) - len(set(seen)) <= 3  # a last one alone is run as two, since kernels round one differently
+
+
+def test_tiles_that_do_not_say_where_they_lie_share_nothing():
+    shared = Windows()
+    maps = []
+    for seed in (1, 2):
+        x = torch.rand(1, 1, 80, 80, generator=torch.Generator().manual_seed(seed))
+        batch = Batch(x, torch.ones(1, 80, 80, dtype=torch.bool))
+        maps.append(blend_windows(whole_window(), batch, SIDE, shared))
+        assert torch.equal(maps[-1], blend_windows(whole_window(), batch, SIDE))
+    assert not torch.equal(*maps)

@@ -4,19 +4,58 @@ The lattice hangs on row 0, column 0 of the raster, never on the tile that is as
 the same map: a pixel depends on the windows that cover it and on nothing else. Refuses nothing.
 """
 
-from collections.abc import Callable
-from dataclasses import replace
+import itertools
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 
 from headscarp.core.tile import Tile, Window
 from headscarp.nets.batch import Batch
+from headscarp.nets.memory import Room
 
 Run = Callable[[Batch], torch.Tensor]
 """Batch of windows -> (B, K, H, W)."""
 
+_AT_ONCE_PX = 1 << 17
+_SHARED_BYTES = 64 << 20
 
-def blend_windows(run: Run, batch: Batch, window_px: int) -> torch.Tensor:
+
+@dataclass
+class Windows:
+    """How windows are run, and what they gave where another tile will ask for the same: nothing is run twice.
+
+    at_once: windows in a batch, halved where memory runs out. Tiles of one raster share what stands here, from several
+    threads; when it is full, what was kept first goes, and would be run again to the same numbers.
+    """
+
+    at_once: int = 1
+    room: Room = field(default_factory=lambda: Room("prediction", remedy="predict with a bundle of smaller windows"))
+    _made: dict[tuple[int, Window], torch.Tensor] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def has(self, sample: int, window: Window, into: dict[Window, torch.Tensor]) -> bool:
+        """Whether a window was kept; what it gave is then put into `into`."""
+        with self._lock:
+            found = self._made.get((sample, window))
+        if found is not None:
+            into[window] = found
+        return found is not None
+
+    def keep(self, sample: int, window: Window, made: torch.Tensor) -> None:
+        with self._lock:
+            self._made[sample, window] = made.clone()  # alone, without the batch that it was made in
+            while len(self._made) * made.nbytes > _SHARED_BYTES:
+                self._made.pop(next(iter(self._made)))
+
+
+def windows_at_once(window_px: int) -> int:
+    """How many windows fill a processor: more gain nothing and cost memory."""
+    return max(1, _AT_ONCE_PX // window_px**2)
+
+
+def blend_windows(run: Run, batch: Batch, window_px: int, windows: Windows | None = None) -> torch.Tensor:
     """(B, K, H, W) float32: what `run` gives on windows of window_px x window_px, blended; 0 in the halo of a tile.
 
     Windows begin at multiples of 3/4 of their side and overlap by 1/4 of it. Over the overlap their weights rise and
@@ -24,11 +63,14 @@ def blend_windows(run: Run, batch: Batch, window_px: int) -> torch.Tensor:
     not cover, is left out where others cover the valid pixels, and their weights are scaled to 1; so a chip as large as
     a window is seen once, not with eight windows that are mostly mirrored. Without `batch.tiles` the first pixel is
     row 0, column 0. A batch no larger than a window is seen at once, as in training. Pixels of a tile's window are
-    right where its halo is at least window_px - 1.
+    right where its halo is at least window_px - 1. windows: shared by the tiles of one raster, where there are several.
     """
     if max(batch.x.shape[-2:]) <= window_px:
         return run(batch)
-    return torch.cat([_blended(run, _one(batch, i), window_px) for i in range(len(batch.x))])
+    windows = windows or Windows()
+    if not _placed(batch):  # all such tiles would seem to lie at row 0
+        windows = Windows(windows.at_once, windows.room)
+    return torch.cat([_blended(run, _one(batch, i), window_px, windows) for i in range(len(batch.x))])
 
 
 def overlap_px(window_px: int) -> int:
@@ -43,7 +85,7 @@ def profile(window_px: int, *, device: torch.device | str = "cpu") -> torch.Tens
     return torch.cat([ramp, torch.ones(window_px - 2 * overlap, device=device), ramp.flip(0)])
 
 
-def _blended(run: Run, batch: Batch, side: int) -> torch.Tensor:
+def _blended(run: Run, batch: Batch, side: int, shared: Windows) -> torch.Tensor:
     """(1, K, H, W) of a batch of one tile."""
     tile = _tile_of(batch)
     at, core = tile.read_window, tile.window
@@ -59,11 +101,9 @@ def _blended(run: Run, batch: Batch, side: int) -> torch.Tensor:
 
     def add(chosen: list[Window], wanted: torch.Tensor) -> None:
         nonlocal total
-        for window in chosen:
+        asked = [window for window in chosen if wanted[_overlap(window, at)[1]].any()]
+        for window, made in _run_each(run, batch, asked, shared):
             there, here = _overlap(window, at)
-            if not wanted[here].any():
-                continue
-            made = run(_part(batch, window, at))[0].float()  # (K, side, side)
             if not len(total):
                 total = made.new_zeros((len(made), *weight.shape))
             share = weights[there] * wanted[here]
@@ -75,6 +115,40 @@ def _blended(run: Run, batch: Batch, side: int) -> torch.Tensor:
     if not len(total):  # no valid pixel; any window says how many bands there are
         total = torch.zeros_like(run(_part(batch, windows[0], at))[0, :, :1, :1]).expand(-1, *weight.shape)
     return (total / torch.where(weight > 0, weight, 1.0))[None]
+
+
+def _run_each(
+    run: Run, batch: Batch, windows: Sequence[Window], shared: Windows
+) -> Iterator[tuple[Window, torch.Tensor]]:
+    """Windows of a tile and what they gave, (K, side, side) float32, in order; those that reach out of it are kept."""
+    tile = _tile_of(batch)
+    sample, at, core = tile.sample, tile.read_window, tile.window
+    made: dict[Window, torch.Tensor] = {}
+    for place, window in enumerate(windows):
+        if window not in made:
+            ahead = (one for one in windows[place:] if one not in made and not shared.has(sample, one, made))
+            group = list(itertools.islice(ahead, shared.at_once))
+            # Kernels round a batch of one in another way than a batch of more, and maps must not depend on that.
+            filled = group * 2 if len(group) == 1 < shared.at_once else group
+            if filled:
+                parts = shared.room.run(run, _joined([_part(batch, one, at) for one in filled]))
+                for one, result in zip(group, torch.cat(parts).float(), strict=False):
+                    made[one] = result
+                    if not _lies_in(one, core):
+                        shared.keep(sample, one, result)
+        yield window, made.pop(window)
+
+
+def _joined(parts: Sequence[Batch]) -> Batch:
+    if len(parts) == 1:
+        return parts[0]
+    x, valid = torch.cat([part.x for part in parts]), torch.cat([part.valid for part in parts])
+    return Batch(x=x, valid=valid, tiles=tuple(tile for part in parts for tile in part.tiles))
+
+
+def _lies_in(window: Window, outer: Window) -> bool:
+    bottom, right = outer.row + outer.height - window.height, outer.col + outer.width - window.width
+    return outer.row <= window.row <= bottom and outer.col <= window.col <= right
 
 
 def _starts(first: int, length: int, side: int) -> range:
@@ -121,10 +195,12 @@ def _reflected(span: slice, size: int, device: torch.device) -> tuple[torch.Tens
 
 def _tile_of(batch: Batch) -> Tile:
     """The tile of a batch of one; where there is none, or it is of another size, one without a halo at row 0."""
-    height, width = batch.x.shape[-2:]
-    if batch.tiles and batch.tiles[0].read_window[2:] == (height, width):
-        return batch.tiles[0]
-    return Tile(Window(0, 0, height, width))
+    return batch.tiles[0] if _placed(batch) else Tile(Window(0, 0, *batch.x.shape[-2:]))
+
+
+def _placed(batch: Batch) -> bool:
+    """Whether the tiles of a batch say where its pixels lie."""
+    return bool(batch.tiles) and batch.tiles[0].read_window[2:] == tuple(batch.x.shape[-2:])
 
 
 def _one(batch: Batch, i: int) -> Batch:
