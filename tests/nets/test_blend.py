@@ -1,5 +1,8 @@
 """Blending: weights sum to one, two tilings give one map, and a chip is seen once."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -101,3 +104,36 @@ def test_tiles_that_do_not_say_where_they_lie_share_nothing():
         maps.append(blend_windows(whole_window(), batch, SIDE, shared))
         assert torch.equal(maps[-1], blend_windows(whole_window(), batch, SIDE))
     assert not torch.equal(*maps)
+
+
+def test_threads_share_windows_while_they_are_run():
+    """Two tiles side by side at the same time: what both need is run by one of them, also where one gives up."""
+    x, valid = world((64, 200))[0], np.ones((64, 200), bool)
+    tiles = [Tile(Window(0, col, 64, 96), SIDE) for col in (0, 96)]
+    alone = [blend_windows(whole_window(), tile_batch(x, valid, tile), SIDE) for tile in tiles]
+    seen, broken = [], [True]
+
+    def slow(batch):
+        seen.extend({tile.window for tile in batch.tiles})  # a last one alone is run as two in one batch
+        time.sleep(0.005)
+        return whole_window()(batch)
+
+    with ThreadPoolExecutor(2) as pool:
+        shared = Windows(at_once=2)
+        jobs = [pool.submit(blend_windows, slow, tile_batch(x, valid, tile), SIDE, shared) for tile in tiles]
+        for job, wanted in zip(jobs, alone, strict=True):
+            assert torch.equal(job.result(timeout=30), wanted)
+    assert len(seen) == len(set(seen)) == 3 * 8
+
+    def gives_up_once(batch):
+        if broken.pop() if broken else False:
+            time.sleep(0.02)
+            raise RuntimeError("lost")
+        return whole_window()(batch)
+
+    with ThreadPoolExecutor(2) as pool:
+        shared = Windows(at_once=9)
+        jobs = [pool.submit(blend_windows, gives_up_once, tile_batch(x, valid, tile), SIDE, shared) for tile in tiles]
+        assert sum(job.exception(timeout=30) is not None for job in jobs) == 1
+        for job, wanted in zip(jobs, alone, strict=True):
+            assert job.exception() is not None or torch.equal(job.result(), wanted)

@@ -4,9 +4,9 @@ The lattice hangs on row 0, column 0 of the raster, never on the tile that is as
 the same map: a pixel depends on the windows that cover it and on nothing else. Refuses nothing.
 """
 
-import itertools
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -24,30 +24,62 @@ _SHARED_BYTES = 64 << 20
 
 @dataclass
 class Windows:
-    """How windows are run, and what they gave where another tile will ask for the same: nothing is run twice.
+    """How windows are run, and what they gave where another tile asks for the same: nothing is run twice.
 
     at_once: windows in a batch, halved where memory runs out. Tiles of one raster share what stands here, from several
-    threads; when it is full, what was kept first goes, and would be run again to the same numbers.
+    threads; when it is full, what was made first goes, and would be run again to the same numbers.
     """
 
     at_once: int = 1
     room: Room = field(default_factory=lambda: Room("prediction", remedy="predict with a bundle of smaller windows"))
-    _made: dict[tuple[int, Window], torch.Tensor] = field(default_factory=dict)
+    _held: dict[tuple[int, Window], "Future[torch.Tensor | None]"] = field(default_factory=dict)
+    _bytes: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def has(self, sample: int, window: Window, into: dict[Window, torch.Tensor]) -> bool:
-        """Whether a window was kept; what it gave is then put into `into`."""
-        with self._lock:
-            found = self._made.get((sample, window))
-        if found is not None:
-            into[window] = found
-        return found is not None
+    def claim(self, windows: Iterable[Window], tile: Tile, made: dict[Window, torch.Tensor]) -> list[Window]:
+        """The first windows that are not in `made` and that nobody has run or is running: up to `at_once`.
 
-    def keep(self, sample: int, window: Window, made: torch.Tensor) -> None:
+        Those that reach out of the tile are promised to the others, see `give`; what others have given comes into
+        `made`.
+        """
+        group: list[Window] = []
         with self._lock:
-            self._made[sample, window] = made.clone()  # alone, without the batch that it was made in
-            while len(self._made) * made.nbytes > _SHARED_BYTES:
-                self._made.pop(next(iter(self._made)))
+            for window in windows:
+                if window in made:
+                    continue
+                held = self._held.get((tile.sample, window))
+                if held is None:
+                    group.append(window)
+                    if not _lies_in(window, tile.window):
+                        self._held[tile.sample, window] = Future()
+                elif held.done() and (found := held.result()) is not None:
+                    made[window] = found
+                if len(group) == self.at_once:
+                    break
+        return group
+
+    def give(self, window: Window, tile: Tile, made: torch.Tensor | None) -> None:
+        """Keeps a promise, where there was one; made None: it could not be run, and whoever waits has to."""
+        with self._lock:
+            held = self._held.get((tile.sample, window))
+            if held is None:
+                return
+            if made is None:
+                del self._held[tile.sample, window]
+            else:
+                made = made.clone()  # alone, without the batch that it was made in
+                self._bytes += made.nbytes
+            held.set_result(made)
+            for key in [key for key, one in self._held.items() if one.done()] if self._bytes > _SHARED_BYTES else ():
+                self._bytes -= self._held.pop(key).result().nbytes  # type: ignore[union-attr]
+                if self._bytes <= _SHARED_BYTES // 2:
+                    break
+
+    def wait(self, window: Window, tile: Tile) -> torch.Tensor | None:
+        """What another tile is making of a window; None where it cannot, or nobody is."""
+        with self._lock:
+            held = self._held.get((tile.sample, window))
+        return held.result() if held else None
 
 
 def windows_at_once(window_px: int) -> int:
@@ -120,23 +152,33 @@ def _blended(run: Run, batch: Batch, side: int, shared: Windows) -> torch.Tensor
 def _run_each(
     run: Run, batch: Batch, windows: Sequence[Window], shared: Windows
 ) -> Iterator[tuple[Window, torch.Tensor]]:
-    """Windows of a tile and what they gave, (K, side, side) float32, in order; those that reach out of it are kept."""
-    tile = _tile_of(batch)
-    sample, at, core = tile.sample, tile.read_window, tile.window
-    made: dict[Window, torch.Tensor] = {}
+    """Windows of a tile and what they gave, (K, side, side) float32, in order.
+
+    Waits only for windows that another thread is running, which itself waits for none meanwhile.
+    """
+    tile, made = _tile_of(batch), dict[Window, torch.Tensor]()
     for place, window in enumerate(windows):
-        if window not in made:
-            ahead = (one for one in windows[place:] if one not in made and not shared.has(sample, one, made))
-            group = list(itertools.islice(ahead, shared.at_once))
-            # Kernels round a batch of one in another way than a batch of more, and maps must not depend on that.
-            filled = group * 2 if len(group) == 1 < shared.at_once else group
-            if filled:
-                parts = shared.room.run(run, _joined([_part(batch, one, at) for one in filled]))
-                for one, result in zip(group, torch.cat(parts).float(), strict=False):
-                    made[one] = result
-                    if not _lies_in(one, core):
-                        shared.keep(sample, one, result)
+        while window not in made:
+            group = shared.claim(windows[place:], tile, made)
+            if group:
+                made |= _run_group(run, batch, group, shared)
+            elif window not in made and (found := shared.wait(window, tile)) is not None:
+                made[window] = found
         yield window, made.pop(window)
+
+
+def _run_group(run: Run, batch: Batch, group: Sequence[Window], shared: Windows) -> dict[Window, torch.Tensor]:
+    """What windows gave in one batch; those that others wait for are given to them, or given up."""
+    tile, made = _tile_of(batch), dict[Window, torch.Tensor]()
+    # Kernels round a batch of one in another way than a batch of more, and maps must not depend on that.
+    filled = [*group, *group] if len(group) == 1 < shared.at_once else group
+    try:
+        parts = shared.room.run(run, _joined([_part(batch, one, tile.read_window) for one in filled]))
+        made = dict(zip(group, torch.cat(parts).float(), strict=False))
+    finally:
+        for window in group:
+            shared.give(window, tile, made.get(window))
+    return made
 
 
 def _joined(parts: Sequence[Batch]) -> Batch:

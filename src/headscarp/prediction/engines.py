@@ -10,7 +10,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +25,8 @@ PRECISIONS = ("float32", "bf16")
 
 Engine = Callable[[Batch], np.ndarray]
 """Batch of one tile, halo included -> (K, H, W) float32. Safe to call from several threads at once."""
+
+M = TypeVar("M", bound=torch.nn.Module)
 
 Run = Callable[[Batch], np.ndarray]
 """Batch of tiles of one size -> (B, K, H, W) float32, likewise."""
@@ -69,8 +71,9 @@ def check_engine(name: str, net: Net, precision: str) -> None:
 
 
 def torch_engine(net: Net, precision: str, threads: int) -> Run:
-    """PyTorch itself. A trunk runs channels-last, which its CPU kernels like best (2x on a U-Net)."""
+    """PyTorch itself. Layers run channels-last, which its CPU kernels like best (2x on a U-Net)."""
     if not isinstance(net, PixelNet):
+        net = _for_channels_last(copy.deepcopy(net))
 
         def run_net(batch: Batch) -> np.ndarray:
             with torch.inference_mode():
@@ -161,7 +164,7 @@ def _blended(run: Run, window_px: int, windows: Windows) -> Engine:
     return engine
 
 
-def _for_channels_last(module: torch.nn.Module) -> torch.nn.Module:
+def _for_channels_last(module: M) -> M:
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return module
 
