@@ -267,3 +267,22 @@ def test_a_stack_of_chips_is_written_whole_or_not_at_all(folder, tmp_path):
     build(recipe(folder), tmp_path / "out.zarr")
     assert open_stack(tmp_path / "out.zarr").attrs["complete"]
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".out")]
+
+
+@pytest.mark.parametrize("moved_px", [0, 1])
+def test_masks_that_lie_beside_their_images_are_told(moved_px, tmp_path):
+    for number in range(16):
+        rng = np.random.default_rng(number)
+        slide = np.zeros((40, 40), np.uint8)
+        slide[6 : 20 + number % 9, 8 : 18 + number % 7] = 1
+        image = (90 + 10 * rng.normal(size=(3, 40, 40)) + 40 * slide).clip(1, 255).astype(np.uint8)
+        part = "train" if number < 10 else "test"
+        write_picture(tmp_path / part / "images" / f"image_{number}.png", image)
+        write_picture(tmp_path / part / "masks" / f"mask_{number}.png", np.roll(slide, moved_px, 1))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", HeadscarpWarning)
+        stack = build(recipe(tmp_path), tmp_path / "out.zarr", workers=1)
+    told = [str(one.message) for one in said if "beside their images" in str(one.message)]
+    assert len(told) == moved_px
+    assert all("moved 1 px left" in one for one in told)
+    assert stack.attrs["report"]["masks_shifted"] == ({"rows": 0, "columns": -1} if moved_px else None)

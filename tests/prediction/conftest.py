@@ -52,13 +52,17 @@ def bundle_of() -> Callable[..., Bundle]:
         bands = feature_bands(stack)
         statistics = Statistics({"elevation": 0.0, "slope": 20.0}, {"elevation": 100.0, "slope": 10.0}, 0.2)
         aligned = {"aligned": ("slope", "lithology=marl")}
-        arguments = {"sann": aligned, "sacnn": aligned, "unet": {"base": 4}, "spectral": {"of": ["slope"]}}.get(
-            name, {}
-        )
+        arguments = {
+            "sann": aligned,
+            "sacnn": aligned,
+            "unet": {"base": 4},
+            "anomaly": {"base": 2},
+            "spectral": {"of": ["slope"]},
+        }.get(name, {})
         torch.manual_seed(3)
         net = make_net(name, bands, resolution_m=10.0, statistics=statistics, arguments=arguments)
         with torch.no_grad(), warnings.catch_warnings():
-            for parameter in net.parameters():
+            for parameter in net.parameters() if name != "deeplab" else ():  # residuals would add up to 0 and 1
                 if parameter.ndim == 4:
                     torch.nn.init.kaiming_normal_(parameter)
         return Bundle(name, net.arguments(), bands, 10.0, weights_of(net), calibration=calibration)

@@ -70,6 +70,9 @@ def test_a_bundle_holds_all_that_is_needed_to_use_it(whole, world, blocks):
     assert [band.name for band in bundle.bands] == ["elevation", "slope", "aspect", "rock"]
     assert bundle.bands[0].units == "m"
     assert bundle.bands[3].classes == ("marl", "schist", "granite")
+    assert list(bundle.scales) == ["elevation", "slope"]
+    assert 900 < bundle.scales["elevation"][0] < 1100
+    assert 100 < bundle.scales["elevation"][1] < 300
     assert bundle.resolution_m == pytest.approx(30, rel=1e-3)
     assert bundle.calibration["kind"] == "temperature"
     assert 0 < bundle.threshold < 1

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from headscarp.core.errors import SplitError, TrainingError
+from headscarp.core.errors import DeviceError, SplitError, TrainingError
 from headscarp.tiles.splits import PARTS
 from headscarp.tiles.tiling import halo_of
 from headscarp.train.config import FitConfig
@@ -114,3 +114,30 @@ def test_tiles_keep_to_the_net_and_to_small_rasters(ground, fabric):
     assert {(t.window.height, t.halo) for t in lesson.training} == {(128, 64)}
     assert make_lesson(ground, cnn, FitConfig(context_px=10**6)).training[0].halo == halo_of(cnn)
     assert make_lesson(ground, cnn, FitConfig(tile_px=50)).training[0].window.height % cnn.align == 0
+
+
+def test_memory_that_runs_out_halves_the_batch_and_changes_no_step(ground, fabric, caplog):
+    def trained(holds):
+        lesson, net, settings = lesson_and_net(ground, fabric=fabric)
+        plain, sizes = net.losses, []
+
+        def losses(batch):
+            sizes.append(len(batch.x))
+            if len(batch.x) > holds:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 96.00 MiB")
+            return plain(batch)
+
+        net.losses = losses
+        standing = train(net, lesson, replace(settings, epochs=2), fabric=fabric, label="")
+        return net, standing, sizes
+
+    whole, wanted, _ = trained(4)
+    assert "memory ran out" not in caplog.text
+    halved, found, sizes = trained(1)
+    assert sizes[:3] == [4, 2, 1]
+    assert "memory ran out with 2 tiles at once; going on with 1 at once" in caplog.text
+    assert found.best_nll == pytest.approx(wanted.best_nll, rel=1e-5)
+    for (name, a), (_, b) in zip(whole.state_dict().items(), halved.state_dict().items(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5, msg=name)
+    with pytest.raises(DeviceError, match=r"one tile does not fit.*tile_px"):
+        trained(0)

@@ -16,6 +16,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from headscarp.assemble.chipverdict import judge_chips
+from headscarp.assemble.edges import edge_facts
 from headscarp.assemble.lookalikes import perceptual_hash
 from headscarp.assemble.recipe import Recipe
 from headscarp.assemble.samples import LEFT_OUT, STATES, ChipFiles, ChipsRecipe, Sample, find_samples
@@ -124,6 +125,7 @@ class _ChipWork:
             "high": float(np.nanmax(raw, initial=0)),
             "exact": "" if black else hashlib.blake2b(np.ascontiguousarray(raw).tobytes(), digest_size=16).hexdigest(),
             "near": perceptual_hash(raw.astype(np.float32)),
+            "edges": {} if label is None or black else edge_facts([*pixels.values()], label),
         }
         return Done(self.writer.write(index, written), facts)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from headscarp.assemble.edges import find_shift
 from headscarp.assemble.lookalikes import Look, find_twins
 from headscarp.assemble.samples import Sample
 from headscarp.core.errors import HeadscarpWarning, SourceError, StackError
@@ -24,7 +25,7 @@ def judge_chips(samples: Sequence[Sample], facts: Sequence[Mapping[str, Any]]) -
 
     facts: of each sample, in order. Raises SourceError where the files are of several depths of number, StackError
     where nothing is valid or no valid pixel is a landslide. Warns of black chips, chips of another range, chips without
-    a mask and chips that stand in two parts, with names.
+    a mask and chips that stand in two parts, with names, and of masks that lie beside their images.
     """
     names, parts = [sample.id for sample in samples], [sample.part for sample in samples]
     _check_depths(samples, facts)
@@ -48,6 +49,13 @@ def judge_chips(samples: Sequence[Sample], facts: Sequence[Mapping[str, Any]]) -
         [f"{names[t.first]} ({parts[t.first]}) = {names[t.second]} ({parts[t.second]})" for t in twins],
         "pairs of chips stand in two parts, exact or near duplicates; scores of those parts flatter",
     )
+    shift = find_shift([seen.get("edges", {}) for seen in facts])
+    if shift is not None:
+        _warn(
+            f"masks seem to lie beside their images: moved {shift} they would fit better (edges of the images under "
+            f"their outlines are {shift.stronger:.2f} times as strong there, over {shift.chips} chips); check how the "
+            "masks were cut or drawn before training on them"
+        )
     report = {
         "samples": len(names),
         "parts": dict(Counter(part or "none" for part in parts)),
@@ -55,6 +63,7 @@ def judge_chips(samples: Sequence[Sample], facts: Sequence[Mapping[str, Any]]) -
         "valid_share": sum(seen["valid"] for seen in facts) / sum(seen["pixels"] for seen in facts),
         "depth": facts[0]["depth"],
         "black": black,
+        "masks_shifted": None if shift is None else {"rows": shift.rows, "columns": shift.cols},
         "without_mask": unlabelled if labelled else [],
         "twins": [{"chips": [names[t.first], names[t.second]], "bits": t.bits, "exact": t.exact} for t in twins],
     }

@@ -30,7 +30,8 @@ class Bundle:
     resolution it was trained at. weights: arrays by name, normalisation included. calibration: plain values for
     headscarp.core.calibration. threshold: probability that maps are cut at, chosen on validation. split: plain values
     of the split. metrics: rows of the tidy table. made: provenance. label: name of the label band that it learned;
-    None where that is not known.
+    None where that is not known. scales: mean and standard deviation of the continuous bands over training pixels, in
+    their units; empty where that is not known.
     """
 
     net: str
@@ -44,6 +45,7 @@ class Bundle:
     metrics: tuple[Mapping[str, Any], ...] = ()
     made: Mapping[str, Any] = field(default_factory=dict)
     label: str | None = None
+    scales: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 def save_bundle(bundle: Bundle, path: str | Path, *, overwrite: bool = False) -> Path:
@@ -72,6 +74,7 @@ def write_bundle_files(bundle: Bundle, folder: Path) -> None:
         "metrics": list(bundle.metrics),
         "made": dict(bundle.made),
         "label": bundle.label,
+        "scales": {name: list(scale) for name, scale in bundle.scales.items()},
         "weights_sha256": hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest(),
     }
     write_json(folder / "bundle.json", record)
@@ -102,6 +105,7 @@ def open_bundle(path: str | Path) -> Bundle:
             metrics=tuple(record["metrics"]),
             made=record["made"],
             label=record.get("label"),
+            scales={name: (float(mean), float(std)) for name, (mean, std) in record.get("scales", {}).items()},
         )
     except (KeyError, TypeError, safetensors.SafetensorError) as error:
         raise BundleError(f"{path} is not a whole bundle ({error}); copy it again, or train again") from error

@@ -49,5 +49,9 @@ class TrainingError(HeadscarpError):
     """Training that cannot start or go on: nothing to learn from, or the loss is not finite."""
 
 
+class DeviceError(HeadscarpError):
+    """A machine or an accelerator with too little memory for the smallest piece of work."""
+
+
 class HeadscarpWarning(UserWarning):
     """Something the user should look at, though the work goes on; the text names value and share."""

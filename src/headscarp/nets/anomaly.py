@@ -39,6 +39,7 @@ class Anomaly(Net):
 
     schedule = Schedule("adam", learning_rate=1e-3, epochs=20, batch_size=8, tile_px=128, context_px=0, stop_after=4)
     needs_labels = False
+    opening_px = 1
     align = ALIGN
     outputs = (Output("anomaly"),)
     quantiles: torch.Tensor

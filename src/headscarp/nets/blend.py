@@ -4,19 +4,90 @@ The lattice hangs on row 0, column 0 of the raster, never on the tile that is as
 the same map: a pixel depends on the windows that cover it and on nothing else. Refuses nothing.
 """
 
-from collections.abc import Callable
-from dataclasses import replace
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
 
 import torch
 
 from headscarp.core.tile import Tile, Window
 from headscarp.nets.batch import Batch
+from headscarp.nets.memory import Room
 
 Run = Callable[[Batch], torch.Tensor]
 """Batch of windows -> (B, K, H, W)."""
 
+_AT_ONCE_PX = 1 << 17
+_SHARED_BYTES = 64 << 20
 
-def blend_windows(run: Run, batch: Batch, window_px: int) -> torch.Tensor:
+
+@dataclass
+class Windows:
+    """How windows are run, and what they gave where another tile asks for the same: nothing is run twice.
+
+    at_once: windows in a batch, halved where memory runs out. Tiles of one raster share what stands here, from several
+    threads; when it is full, what was made first goes, and would be run again to the same numbers.
+    """
+
+    at_once: int = 1
+    room: Room = field(default_factory=lambda: Room("prediction", remedy="predict with a bundle of smaller windows"))
+    _held: dict[tuple[int, Window], "Future[torch.Tensor | None]"] = field(default_factory=dict)
+    _bytes: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def claim(self, windows: Iterable[Window], tile: Tile, made: dict[Window, torch.Tensor]) -> list[Window]:
+        """The first windows that are not in `made` and that nobody has run or is running: up to `at_once`.
+
+        Those that reach out of the tile are promised to the others, see `give`; what others have given comes into
+        `made`.
+        """
+        group: list[Window] = []
+        with self._lock:
+            for window in windows:
+                if window in made:
+                    continue
+                held = self._held.get((tile.sample, window))
+                if held is None:
+                    group.append(window)
+                    if not _lies_in(window, tile.window):
+                        self._held[tile.sample, window] = Future()
+                elif held.done() and (found := held.result()) is not None:
+                    made[window] = found
+                if len(group) == self.at_once:
+                    break
+        return group
+
+    def give(self, window: Window, tile: Tile, made: torch.Tensor | None) -> None:
+        """Keeps a promise, where there was one; made None: it could not be run, and whoever waits has to."""
+        with self._lock:
+            held = self._held.get((tile.sample, window))
+            if held is None:
+                return
+            if made is None:
+                del self._held[tile.sample, window]
+            else:
+                made = made.clone()  # alone, without the batch that it was made in
+                self._bytes += made.nbytes
+            held.set_result(made)
+            for key in [key for key, one in self._held.items() if one.done()] if self._bytes > _SHARED_BYTES else ():
+                self._bytes -= self._held.pop(key).result().nbytes  # type: ignore[union-attr]
+                if self._bytes <= _SHARED_BYTES // 2:
+                    break
+
+    def wait(self, window: Window, tile: Tile) -> torch.Tensor | None:
+        """What another tile is making of a window; None where it cannot, or nobody is."""
+        with self._lock:
+            held = self._held.get((tile.sample, window))
+        return held.result() if held else None
+
+
+def windows_at_once(window_px: int) -> int:
+    """How many windows fill a processor: more gain nothing and cost memory."""
+    return max(1, _AT_ONCE_PX // window_px**2)
+
+
+def blend_windows(run: Run, batch: Batch, window_px: int, windows: Windows | None = None) -> torch.Tensor:
     """(B, K, H, W) float32: what `run` gives on windows of window_px x window_px, blended; 0 in the halo of a tile.
 
     Windows begin at multiples of 3/4 of their side and overlap by 1/4 of it. Over the overlap their weights rise and
@@ -24,11 +95,14 @@ def blend_windows(run: Run, batch: Batch, window_px: int) -> torch.Tensor:
     not cover, is left out where others cover the valid pixels, and their weights are scaled to 1; so a chip as large as
     a window is seen once, not with eight windows that are mostly mirrored. Without `batch.tiles` the first pixel is
     row 0, column 0. A batch no larger than a window is seen at once, as in training. Pixels of a tile's window are
-    right where its halo is at least window_px - 1.
+    right where its halo is at least window_px - 1. windows: shared by the tiles of one raster, where there are several.
     """
     if max(batch.x.shape[-2:]) <= window_px:
         return run(batch)
-    return torch.cat([_blended(run, _one(batch, i), window_px) for i in range(len(batch.x))])
+    windows = windows or Windows()
+    if not _placed(batch):  # all such tiles would seem to lie at row 0
+        windows = Windows(windows.at_once, windows.room)
+    return torch.cat([_blended(run, _one(batch, i), window_px, windows) for i in range(len(batch.x))])
 
 
 def overlap_px(window_px: int) -> int:
@@ -43,7 +117,7 @@ def profile(window_px: int, *, device: torch.device | str = "cpu") -> torch.Tens
     return torch.cat([ramp, torch.ones(window_px - 2 * overlap, device=device), ramp.flip(0)])
 
 
-def _blended(run: Run, batch: Batch, side: int) -> torch.Tensor:
+def _blended(run: Run, batch: Batch, side: int, shared: Windows) -> torch.Tensor:
     """(1, K, H, W) of a batch of one tile."""
     tile = _tile_of(batch)
     at, core = tile.read_window, tile.window
@@ -59,11 +133,9 @@ def _blended(run: Run, batch: Batch, side: int) -> torch.Tensor:
 
     def add(chosen: list[Window], wanted: torch.Tensor) -> None:
         nonlocal total
-        for window in chosen:
+        asked = [window for window in chosen if wanted[_overlap(window, at)[1]].any()]
+        for window, made in _run_each(run, batch, asked, shared):
             there, here = _overlap(window, at)
-            if not wanted[here].any():
-                continue
-            made = run(_part(batch, window, at))[0].float()  # (K, side, side)
             if not len(total):
                 total = made.new_zeros((len(made), *weight.shape))
             share = weights[there] * wanted[here]
@@ -75,6 +147,50 @@ def _blended(run: Run, batch: Batch, side: int) -> torch.Tensor:
     if not len(total):  # no valid pixel; any window says how many bands there are
         total = torch.zeros_like(run(_part(batch, windows[0], at))[0, :, :1, :1]).expand(-1, *weight.shape)
     return (total / torch.where(weight > 0, weight, 1.0))[None]
+
+
+def _run_each(
+    run: Run, batch: Batch, windows: Sequence[Window], shared: Windows
+) -> Iterator[tuple[Window, torch.Tensor]]:
+    """Windows of a tile and what they gave, (K, side, side) float32, in order.
+
+    Waits only for windows that another thread is running, which itself waits for none meanwhile.
+    """
+    tile, made = _tile_of(batch), dict[Window, torch.Tensor]()
+    for place, window in enumerate(windows):
+        while window not in made:
+            group = shared.claim(windows[place:], tile, made)
+            if group:
+                made |= _run_group(run, batch, group, shared)
+            elif window not in made and (found := shared.wait(window, tile)) is not None:
+                made[window] = found
+        yield window, made.pop(window)
+
+
+def _run_group(run: Run, batch: Batch, group: Sequence[Window], shared: Windows) -> dict[Window, torch.Tensor]:
+    """What windows gave in one batch; those that others wait for are given to them, or given up."""
+    tile, made = _tile_of(batch), dict[Window, torch.Tensor]()
+    # Kernels round a batch of one in another way than a batch of more, and maps must not depend on that.
+    filled = [*group, *group] if len(group) == 1 < shared.at_once else group
+    try:
+        parts = shared.room.run(run, _joined([_part(batch, one, tile.read_window) for one in filled]))
+        made = dict(zip(group, torch.cat(parts).float(), strict=False))
+    finally:
+        for window in group:
+            shared.give(window, tile, made.get(window))
+    return made
+
+
+def _joined(parts: Sequence[Batch]) -> Batch:
+    if len(parts) == 1:
+        return parts[0]
+    x, valid = torch.cat([part.x for part in parts]), torch.cat([part.valid for part in parts])
+    return Batch(x=x, valid=valid, tiles=tuple(tile for part in parts for tile in part.tiles))
+
+
+def _lies_in(window: Window, outer: Window) -> bool:
+    bottom, right = outer.row + outer.height - window.height, outer.col + outer.width - window.width
+    return outer.row <= window.row <= bottom and outer.col <= window.col <= right
 
 
 def _starts(first: int, length: int, side: int) -> range:
@@ -121,10 +237,12 @@ def _reflected(span: slice, size: int, device: torch.device) -> tuple[torch.Tens
 
 def _tile_of(batch: Batch) -> Tile:
     """The tile of a batch of one; where there is none, or it is of another size, one without a halo at row 0."""
-    height, width = batch.x.shape[-2:]
-    if batch.tiles and batch.tiles[0].read_window[2:] == (height, width):
-        return batch.tiles[0]
-    return Tile(Window(0, 0, height, width))
+    return batch.tiles[0] if _placed(batch) else Tile(Window(0, 0, *batch.x.shape[-2:]))
+
+
+def _placed(batch: Batch) -> bool:
+    """Whether the tiles of a batch say where its pixels lie."""
+    return bool(batch.tiles) and batch.tiles[0].read_window[2:] == tuple(batch.x.shape[-2:])
 
 
 def _one(batch: Batch, i: int) -> Batch:

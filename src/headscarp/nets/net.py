@@ -75,6 +75,8 @@ class Net(nn.Module, ABC):
     needs_labels: ClassVar[bool] = True
     """False where losses are of all valid pixels, so that y is 1 on known landslides and 0 on all others that count."""
     own_threshold: float | None = None
+    opening_px: ClassVar[int] = 0
+    """Radius in pixels of the opening that takes specks off a map before polygons are drawn from it."""
     outputs: tuple[Output, ...] = (Output("probability"),)
 
     def __init__(self, bands: Sequence[Band], *, resolution_m: float, statistics: Statistics) -> None:
@@ -82,6 +84,7 @@ class Net(nn.Module, ABC):
         super().__init__()
         self.bands = tuple(bands)
         self.resolution_m = float(resolution_m)
+        self.statistics = statistics
 
     @abstractmethod
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:

@@ -151,6 +151,16 @@ def _longer_row(values: np.ndarray) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True)
+def count_cells(labels: np.ndarray, count: int) -> np.ndarray:
+    """Cells of each region: (count,) int64. labels: (rows, columns) int32."""
+    cells = np.zeros(count + 1, np.int64)
+    for i in range(labels.shape[0]):
+        for j in range(labels.shape[1]):
+            cells[labels[i, j]] += 1
+    return cells[1:]
+
+
+@njit(cache=True, nogil=True)
 def sum_regions(labels: np.ndarray, values: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of each region: cells with a value (count,), their sum, and the smallest and greatest value (count, 2).
 

@@ -21,6 +21,7 @@ from headscarp.core.tile import Tile, Window
 from headscarp.nets import net_from_bundle
 from headscarp.nets.batch import Batch
 from headscarp.nets.net import Net
+from headscarp.prediction.black import leave_out_black
 from headscarp.prediction.engines import Engine, largest_change, make_engine, middle
 from headscarp.prediction.facts import finish_block
 from headscarp.prediction.workfile import WorkFile
@@ -56,13 +57,15 @@ class BlockWork:
         core = (slice(tile.halo, tile.halo + inside.height), slice(tile.halo, tile.halo + inside.width))
         held = [self._read(opened.reader, tile)]
         valid = held[0].valid[0].numpy()[core]
+        black = leave_out_black(held[0].x[0].numpy()[(slice(None), *core)], valid, self.fit.bands)
+        said = {"black": black} if black else {}
         if not valid.any():
             made = np.full((self.work.bands, inside.height, inside.width), np.nan, np.float32)
-            return Done(self.work.write(inside, made), {"valid": 0})
+            return Done(self.work.write(inside, made), {"valid": 0, **said})
         piece = middle(held[0], CHECKED_SIDE) if tile.id in self.checked else None
         predicted = opened.engine(held.pop())  # held by the engine alone, which lets go of it before the trunk runs
         made = opened.calibrated(predicted[(slice(None), *core)])
-        facts = finish_block(made, valid)
+        facts = {**finish_block(made, valid), **said}
         if piece is not None:
             facts["change"] = largest_change(opened.engine, opened.reference(), piece)
         return Done(self.work.write(inside, made), facts)

@@ -4,7 +4,7 @@ One pass over the raw work file and its overviews by GDAL's own COG driver; the 
 Refuses to invent pixels: no-data is NaN, and an overview pixel is the mean of those that are there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,20 @@ _SETTINGS = {
 }
 
 
-def write_cog(work: WorkFile, grid: Grid, partial: Path, *, outputs: Sequence[Any], summaries: Any) -> Path:
+def write_cog(
+    work: WorkFile,
+    grid: Grid,
+    partial: Path,
+    *,
+    outputs: Sequence[Any],
+    summaries: Any,
+    tags: Mapping[str, str] | None = None,
+) -> Path:
     """Writes the work file as a COG at `partial`; returns that path.
 
     outputs: name and unit of each band (`headscarp.nets.net.Output`). summaries: a BandSummary for each, stored inside
-    the file so that readers need not scan it. Raises OutputError when the disk is full; the work file is kept.
+    the file so that readers need not scan it. tags: of the first band, besides those. Raises OutputError when the disk
+    is full; the work file is kept.
     """
     levels = overview_files(work, largest_px=TILE)
     vrts = [_vrt_of(level) for level in levels]
@@ -42,6 +51,7 @@ def write_cog(work: WorkFile, grid: Grid, partial: Path, *, outputs: Sequence[An
         for level, path in zip(levels, vrts, strict=True):
             write_text(path, level.vrt([(o.name, o.unit, {}) for o in outputs]))
         described = [(o.name, o.unit, _tags(o.name, s)) for o, s in zip(outputs, summaries, strict=True)]
+        described[0] = (*described[0][:2], {**described[0][2], **(tags or {})})
         write_text(vrt, work.vrt(described, grid=grid, overviews=vrts))
         with clear_os_errors(partial), rasterio.Env(**_SETTINGS):
             copy_raster(

@@ -10,20 +10,26 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
-from headscarp.core.errors import BundleError, RecipeError
+from headscarp.core.errors import BundleError, DeviceError, RecipeError
 from headscarp.nets.batch import Batch
-from headscarp.nets.blend import blend_windows
+from headscarp.nets.blend import Windows, blend_windows, windows_at_once
+from headscarp.nets.memory import ran_out_of_memory
 from headscarp.nets.net import Net, PixelNet
 
 PRECISIONS = ("float32", "bf16")
 
 Engine = Callable[[Batch], np.ndarray]
 """Batch of one tile, halo included -> (K, H, W) float32. Safe to call from several threads at once."""
+
+M = TypeVar("M", bound=torch.nn.Module)
+
+Run = Callable[[Batch], np.ndarray]
+"""Batch of tiles of one size -> (B, K, H, W) float32, likewise."""
 
 
 def make_engine(name: str, net: Net, precision: str = "float32", *, threads: int = 1) -> Engine:
@@ -33,8 +39,21 @@ def make_engine(name: str, net: Net, precision: str = "float32", *, threads: int
     Raises RecipeError for names that are not there, BundleError where the engine cannot take the net.
     """
     check_engine(name, net, precision)
-    engine = ENGINES[name](net.eval(), precision, threads)
-    return engine if net.window_px is None else _blended(engine, net.window_px)
+    run = ENGINES[name](net.eval(), precision, threads)
+    if net.window_px is not None:
+        return _blended(run, net.window_px, Windows(windows_at_once(net.window_px) if name == "torch" else 1))
+
+    def engine(batch: Batch) -> np.ndarray:
+        held = [batch]
+        del batch  # see run_trunk
+        try:
+            return run(held.pop())[0]
+        except RuntimeError as error:
+            if not ran_out_of_memory(error):
+                raise
+            raise DeviceError(f"a block does not fit into memory ({error}); use a smaller --block-px") from error
+
+    return engine
 
 
 def check_engine(name: str, net: Net, precision: str) -> None:
@@ -51,13 +70,14 @@ def check_engine(name: str, net: Net, precision: str) -> None:
             )
 
 
-def torch_engine(net: Net, precision: str, threads: int) -> Engine:
-    """PyTorch itself. A trunk runs channels-last, which its CPU kernels like best (2x on a U-Net)."""
+def torch_engine(net: Net, precision: str, threads: int) -> Run:
+    """PyTorch itself. Layers run channels-last, which its CPU kernels like best (2x on a U-Net)."""
     if not isinstance(net, PixelNet):
+        net = _for_channels_last(copy.deepcopy(net))
 
         def run_net(batch: Batch) -> np.ndarray:
             with torch.inference_mode():
-                return np.asarray(net.predict(batch)[0].float().numpy())
+                return np.asarray(net.predict(batch).float().numpy())
 
         return run_net
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
@@ -67,12 +87,12 @@ def torch_engine(net: Net, precision: str, threads: int) -> Engine:
         with torch.inference_mode():
             front = net.front(batch).to(dtype=dtype, memory_format=torch.channels_last)
             del batch  # its memory, where the caller let go of it, is free while the trunk runs
-            return np.asarray(trunk(front)[0].float().sigmoid_().numpy())
+            return np.asarray(trunk(front).float().sigmoid_().numpy())
 
     return run_trunk
 
 
-def openvino_engine(net: Net, precision: str, threads: int) -> Engine:
+def openvino_engine(net: Net, precision: str, threads: int) -> Run:
     """OpenVINO's CPU plugin on the trunk: one compiled model, one stream and one request a calling thread."""
     openvino = _openvino()
     assert isinstance(net, PixelNet)  # make_engine has checked
@@ -94,13 +114,13 @@ def openvino_engine(net: Net, precision: str, threads: int) -> Engine:
             front = net.front(batch).permute(0, 2, 3, 1).contiguous().numpy()  # no copy: fronts are channels-last
         del batch
         requests.one.infer([front], share_inputs=True)
-        logits = torch.from_numpy(np.asarray(requests.one.get_output_tensor(0).data)[0])  # (K, H, W)
+        logits = torch.from_numpy(np.asarray(requests.one.get_output_tensor(0).data))  # (1, K, H, W)
         return np.asarray(logits.float().sigmoid().numpy())
 
     return run
 
 
-ENGINES: dict[str, Callable[[Net, str, int], Engine]] = {"torch": torch_engine, "openvino": openvino_engine}
+ENGINES: dict[str, Callable[[Net, str, int], Run]] = {"torch": torch_engine, "openvino": openvino_engine}
 
 
 @contextmanager
@@ -131,18 +151,20 @@ def largest_change(engine: Engine, reference: Engine, batch: Batch) -> float:
     return float(np.abs(found - wanted)[:, there].max())
 
 
-def _blended(engine: Engine, window_px: int) -> Engine:
-    """An engine of windows as one of tiles of any size."""
+def _blended(run: Run, window_px: int, windows: Windows) -> Engine:
+    """An engine of windows as one of tiles of any size; tiles of one raster share their windows."""
 
-    def run(batch: Batch) -> np.ndarray:
+    def make(part: Batch) -> torch.Tensor:
+        return torch.from_numpy(run(part).copy())
+
+    def engine(batch: Batch) -> np.ndarray:
         with torch.inference_mode():
-            made = blend_windows(lambda part: torch.from_numpy(engine(part).copy())[None], batch, window_px)
-            return np.asarray(made[0].numpy())
+            return np.asarray(blend_windows(make, batch, window_px, windows)[0].numpy())
 
-    return run
+    return engine
 
 
-def _for_channels_last(module: torch.nn.Module) -> torch.nn.Module:
+def _for_channels_last(module: M) -> M:
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return module
 

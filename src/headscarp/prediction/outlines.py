@@ -15,6 +15,7 @@ from headscarp.core.grid import Grid, cell_size_m, grid_to_json
 from headscarp.prediction.joining import Regions
 
 DEFAULT_THRESHOLD = 0.5
+LARGEST_OPENING_PX = 50
 CERTAIN, PROBABLE = 0.8, 0.5
 """Mean probability from which on a polygon is called certain, and probable; below it is questionable."""
 
@@ -23,20 +24,25 @@ CERTAIN, PROBABLE = 0.8, 0.5
 class Rules:
     """What counts as a landslide and how its outline is drawn.
 
-    threshold: probability from which on a cell counts. min_area_m2: smaller regions are left out (minimum mapping
-    unit). fill_holes_m2: smaller holes are closed. min_width_m: regions whose area is less than this times their length
-    are slivers and left out. simplify_m: outlines may move by about this much, without crossing each other.
+    threshold: probability from which on a cell counts; None: that of the bundle that made the map, else 0.5.
+    min_area_m2: smaller regions are left out (minimum mapping unit). fill_holes_m2: smaller holes are closed.
+    min_width_m: regions whose area is less than this times their length are slivers and left out. simplify_m: outlines
+    may move by about this much, without crossing each other. open_px: radius of the opening that takes off what is no
+    square of 2 open_px + 1 cells wide, 0 for none; None: that of the net that made the map, else 0.
     """
 
-    threshold: float = DEFAULT_THRESHOLD
+    threshold: float | None = None
     min_area_m2: float = 0.0
     fill_holes_m2: float = 0.0
     min_width_m: float = 0.0
     simplify_m: float = 0.0
+    open_px: int | None = None
 
     def __post_init__(self) -> None:
-        if not 0 < self.threshold <= 1:
+        if self.threshold is not None and not 0 < self.threshold <= 1:
             raise RecipeError(f"threshold is {self.threshold}; it has to be a probability above 0 and up to 1")
+        if self.open_px is not None and not 0 <= self.open_px <= LARGEST_OPENING_PX:
+            raise RecipeError(f"open_px is {self.open_px}; it has to be from 0 to {LARGEST_OPENING_PX} cells")
         for name in ("min_area_m2", "fill_holes_m2", "min_width_m", "simplify_m"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise RecipeError(f"{name} is {getattr(self, name)}; it has to be 0 or more")

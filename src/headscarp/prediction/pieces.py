@@ -7,6 +7,7 @@ region leaves empty arrays.
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import shapely
 from numpy.typing import NDArray
 
 from headscarp.core.tile import Window
-from headscarp.prediction._tracing import label_regions, sum_regions, trace_rings
+from headscarp.prediction._tracing import count_cells, label_regions, sum_regions, trace_rings
 
 SIDES = ("top", "bottom", "left", "right")
 
@@ -61,12 +62,12 @@ class Pieces:
         return np.asarray(made, object)
 
 
-def make_pieces(mask: NDArray[np.bool_], planes: NDArray[np.float32], window: Window) -> Pieces:
-    """The pieces of a block. mask: (rows, columns) of the window. planes: (k, rows, columns), NaN missing."""
+def make_pieces(mask: NDArray[np.bool_], planes: Sequence[NDArray[np.float32]], window: Window) -> Pieces:
+    """The pieces of a block. mask: (rows, columns) of the window. planes: k of (rows, columns), NaN missing."""
     labels, count = label_regions(mask)
     corners, ends, regions = trace_rings(labels)
     found = [sum_regions(labels, plane, count) for plane in planes]
-    cells = np.bincount(labels.ravel(), minlength=count + 1)[1:].astype(np.int64)
+    cells = count_cells(labels, count)
     first = np.zeros((count, 2), np.int64)
     outer = np.unique(regions, return_index=True)[1]
     first[:] = corners[ends[:-1][outer]][:, ::-1]

@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -25,12 +25,13 @@ from headscarp.core.bundle import Bundle, open_bundle
 from headscarp.core.errors import BundleError, OutputError, RecipeError
 from headscarp.core.machine import cores
 from headscarp.core.provenance import made_by, read_made, write_stac_item
-from headscarp.core.stack import fingerprint, stack_grid
+from headscarp.core.stack import CHUNK, fingerprint, stack_grid
 from headscarp.core.tile import Tile
 from headscarp.nets import net_from_bundle
 from headscarp.nets.net import Net
 from headscarp.prediction.blockwork import BlockWork, aligned_tiles, close_opened
 from headscarp.prediction.cog import TILE, write_cog
+from headscarp.prediction.cutting import Cut
 from headscarp.prediction.engines import check_engine, single_threaded_torch
 from headscarp.prediction.facts import summarise
 from headscarp.prediction.style import write_qml
@@ -105,7 +106,8 @@ def predict(
         done = _on_threads(work, tiles, journal)
     else:
         done = _on_cluster(work, tiles, journal, scheduler, _path_of(stack))
-    _write_map(out, work_file, dataset, net, done, settings={**job, "job": key})
+    cut = Cut(opened.net, opened.threshold, net.opening_px)
+    _write_map(out, work_file, dataset, net, done, cut=cut, settings={**job, "job": key})
     work_path.unlink(missing_ok=True)
     journal_path.unlink(missing_ok=True)
     return out
@@ -131,7 +133,14 @@ def _on_cluster(
 
 
 def _write_map(
-    out: Path, work_file: WorkFile, stack: xr.Dataset, net: Net, done: Mapping[str, Done], *, settings: dict[str, Any]
+    out: Path,
+    work_file: WorkFile,
+    stack: xr.Dataset,
+    net: Net,
+    done: Mapping[str, Done],
+    *,
+    cut: Cut,
+    settings: dict[str, Any],
 ) -> None:
     """The map beside its final name, what goes with it, and last the rename that makes it whole."""
     facts = [block.facts for block in done.values()]
@@ -140,13 +149,27 @@ def _write_map(
     if changes:
         settings["largest_change_from_float32"] = max(changes)
         log.info("%s differs from float32 by at most %.2g on sampled pixels", settings["precision"], max(changes))
+    settings |= _left_out(facts)
     grid = stack_grid(stack)
-    partial = write_cog(work_file, grid, partial_path(out), outputs=net.outputs, summaries=summaries)
+    partial = write_cog(
+        work_file, grid, partial_path(out), outputs=net.outputs, summaries=summaries, tags=cut.to_tags()
+    )
     write_qml(out, work_file, summaries[0].low, summaries[0].high)
     bands = [{"name": o.name, "description": o.name, "unit": o.unit, "nodata": "nan"} for o in net.outputs]
+    settings |= {"net": cut.net, "threshold": cut.threshold}
     inputs = [{"bundle": settings["bundle"], "stack": settings["stack"]}]
     write_stac_item(out, grid, made_by("predict", settings=settings, inputs=inputs), bands=bands)
     finish(partial, out)
+
+
+def _left_out(facts: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Counts of what was not predicted, told and for the record."""
+    empty, black = sum(not fact["valid"] for fact in facts), sum(fact.get("black", 0) for fact in facts)
+    if empty:
+        log.info("%d of %d blocks have no valid pixel (no image, clouds, black) and were left out", empty, len(facts))
+    if black:
+        log.warning("%d squares of %d px are black in all bands of the image and were left out", black, CHUNK)
+    return {"blocks_left_out": empty, "black_squares_left_out": black}
 
 
 def _checked_name(out: str | Path) -> Path:
@@ -189,8 +212,9 @@ def _job(bundle: Bundle, stack: xr.Dataset, engine: str, precision: str, block_p
 
 
 def _bundle_hash(bundle: Bundle) -> str:
-    """SHA-256 of what a bundle predicts with: net, arguments, bands, calibration and every weight."""
-    facts = [bundle.net, dict(bundle.arguments), [b.to_json() for b in bundle.bands], dict(bundle.calibration)]
+    """SHA-256 of what a map is made with: net, arguments, bands, calibration, threshold and every weight."""
+    bands = [band.to_json() for band in bundle.bands]
+    facts = [bundle.net, dict(bundle.arguments), bands, dict(bundle.calibration), bundle.threshold]
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=list).encode())
     for name, array in sorted(bundle.weights.items()):
         digest.update(f"{name} {array.dtype} {array.shape}".encode())

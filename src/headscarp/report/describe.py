@@ -10,6 +10,7 @@ from headscarp.core.grid import ground_resolution_m
 from headscarp.core.provenance import read_made
 from headscarp.core.stack import open_stack, stack_bands, stack_grid
 from headscarp.evaluation.tables import read_table
+from headscarp.prediction.cutting import cut_of
 
 
 def describe(path: str | Path) -> dict[str, Any]:
@@ -46,9 +47,17 @@ def _map(path: Path) -> dict[str, Any]:
                 "nodata": raster.nodata,
                 "compression": structure.get("COMPRESSION", "none"),
                 "overviews": ", ".join(str(f) for f in raster.overviews(1)) or "none",
+                **_cut_lines(raster.tags(1)),
             }
     except rasterio.errors.RasterioIOError as error:
         raise SourceError(f"{path} cannot be read as a raster ({error}); it may be truncated: make it again") from error
+
+
+def _cut_lines(tags: dict[str, str]) -> dict[str, Any]:
+    cut = cut_of(tags)
+    return (
+        {"threshold": f"{cut.threshold:.4g}, of a bundle of {cut.net}", "opening": f"{cut.open_px} px"} if cut else {}
+    )
 
 
 def _stack(path: Path) -> dict[str, Any]:

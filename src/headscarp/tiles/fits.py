@@ -16,6 +16,7 @@ from headscarp.core.errors import HeadscarpWarning, StackError
 from headscarp.core.samples import has_samples, stack_resolution_m
 from headscarp.core.stack import CHUNK, VALID, feature_bands, stack_bands
 from headscarp.core.tile import windows
+from headscarp.tiles.ranges import check_ranges
 
 _RESOLUTION_TOLERANCE = 0.05
 _SAME_UNITS = ({"1", "", "dimensionless"}, {"degree", "degrees", "deg"}, {"m", "metre", "metres", "meter", "meters"})
@@ -44,7 +45,7 @@ def check_fits(bundle: Bundle, stack: xr.Dataset) -> Fit:
 
     Checked: no frames; every band of the bundle is there, of the same kind and units; the ground resolution
     differs by at most 5 %; some pixel is valid. Classes are matched by label; those the bundle has never seen become
-    "no value", with a HeadscarpWarning that names them.
+    "no value", with a HeadscarpWarning that names them; another warns of numbers on another scale than in training.
     """
     if "time" in stack.dims:
         raise StackError("the stack has several frames, and this bundle reads one; take one: stack.isel(time=-1)")
@@ -60,6 +61,7 @@ def check_fits(bundle: Bundle, stack: xr.Dataset) -> Fit:
         _check_band(theirs, ours)
     _check_resolution(bundle, stack)
     _check_some_valid(stack)
+    check_ranges(bundle, stack)
     tables = {index: _table(bands[index], ours) for index, ours in enumerate(bundle.bands) if ours.classes}
     return Fit(bands, {index: table for index, table in tables.items() if table is not None})
 

@@ -149,6 +149,7 @@ def _judged(net: Net, name: str, ground: Ground, config: FitConfig, made: Mappin
         split=split_to_json(ground.split),
         made=made,
         label=str(ground.stack.attrs.get("label", LABEL)),
+        scales={name: (mean, net.statistics.std[name]) for name, mean in net.statistics.mean.items()},
     )
     if net.own_threshold is not None and not label_names(ground.stack):
         return replace(bundle, threshold=net.own_threshold)

@@ -19,6 +19,7 @@ from headscarp.core.band import UNLABELLED
 from headscarp.core.errors import TrainingError
 from headscarp.core.progress import Progress, log, progress
 from headscarp.nets.batch import Batch
+from headscarp.nets.memory import Room
 from headscarp.nets.net import Net, losses_and_prediction
 from headscarp.tiles.sampling import batches
 from headscarp.train.checkpoint import load_checkpoint, save_checkpoint
@@ -29,6 +30,7 @@ from headscarp.train.log import EpochLog
 from headscarp.train.optimisers import make_optimiser
 from headscarp.train.standing import Standing, Validation, check_finite, goes_on, judge
 
+_REMEDY = "use smaller tiles (tile_px, context_px), precision bf16-mixed, or --accelerator cpu"
 _LOOK_EVERY = 10  # steps between looks at the loss; a look makes an accelerator wait
 
 
@@ -53,12 +55,13 @@ def train(
     tiles = settings.epochs * (len(drawn_tiles(lesson, settings, 1)) + len(lesson.validation))
     with progress(label, tiles) if label else nullcontext(Progress("training", tiles)) as bar:
         bar.advance(tiles / max(settings.epochs, 1) * standing.epoch, "resumed" if standing.epoch else "")
+        room = Room(label or "training", remedy=_REMEDY)
         while goes_on(standing, settings):
             torch.manual_seed(settings.seed * 1_000_003 + standing.epoch)  # dropout: the same after a resume
             for group in optimiser.param_groups:
                 group["lr"] = standing.learning_rate
-            loss, pixels_per_s = _learn(module, optimiser, lesson, settings, fabric, standing, bar)
-            found = validate(net, lesson, settings, fabric=fabric, bar=bar)
+            loss, pixels_per_s = _learn(module, optimiser, lesson, settings, fabric, standing, bar, room)
+            found = validate(net, lesson, settings, fabric=fabric, bar=bar, room=room)
             judge(standing, net, settings, loss=loss, found=found)
             bar.advance(0, f"epoch {standing.epoch}: loss {loss:.4f}, validation NLL {found.nll:.4f}")
             if told and fabric.is_global_zero:
@@ -73,28 +76,40 @@ def train(
 
 
 def validate(
-    net: Net, lesson: Lesson, settings: Settings, *, fabric: Fabric, bar: Progress | None = None
+    net: Net,
+    lesson: Lesson,
+    settings: Settings,
+    *,
+    fabric: Fabric,
+    bar: Progress | None = None,
+    room: Room | None = None,
 ) -> Validation:
     """How good the net is on all labelled validation pixels, at natural prevalence."""
     net.eval()
+    room = room or Room("validation", remedy=_REMEDY)
     # of losses; of labelled, positive, called (probability of 0.5 or more) and rightly called pixels
     sums = torch.zeros(5, dtype=torch.float64, device=fabric.device)
     mine = lesson.validation[fabric.global_rank :: fabric.world_size]
     with torch.no_grad(), fabric.autocast():
         for batch in batches(lesson.reader, mine, batch_size=settings.batch_size, workers=settings.workers):
-            batch = batch.to(fabric.device)
-            losses, predicted = losses_and_prediction(net, batch)
-            assert batch.y is not None
-            labelled, positive = batch.y != UNLABELLED, batch.y == 1
-            called = (predicted[:, 0] >= 0.5) & labelled
-            counts = [pixels.sum() for pixels in (labelled, positive, called, called & positive)]
-            sums += torch.stack([_sum_of(losses) * counts[0], *counts]).double()
+            for found in room.run(functools.partial(_counts, net), batch.to(fabric.device)):
+                sums += found
             if bar:
                 bar.advance(len(batch.tiles) * fabric.world_size)
     loss, *pixels = total(fabric, sums).tolist()
     if not pixels[0]:
         raise TrainingError("the validation part of the split has no labelled pixel; use another split or seed")
     return Validation(loss / pixels[0], *pixels)
+
+
+def _counts(net: Net, batch: Batch) -> torch.Tensor:
+    """(5,) of a batch: the loss times labelled pixels; labelled, positive, called and rightly called pixels."""
+    losses, predicted = losses_and_prediction(net, batch)
+    assert batch.y is not None
+    labelled, positive = batch.y != UNLABELLED, batch.y == 1
+    called = (predicted[:, 0] >= 0.5) & labelled
+    counts = [pixels.sum() for pixels in (labelled, positive, called, called & positive)]
+    return torch.stack([_sum_of(losses) * counts[0], *counts]).double()
 
 
 class _Losses(torch.nn.Module):
@@ -117,6 +132,7 @@ def _learn(
     fabric: Fabric,
     standing: Standing,
     bar: Progress,
+    room: Room,
 ) -> tuple[float, float]:
     """One epoch of steps; returns the mean loss over labelled pixels, and pixels per second."""
     module.train()
@@ -131,13 +147,12 @@ def _learn(
         if spare and step * size >= len(tiles):
             batch = replace(batch, y=torch.full_like(batch.valid, UNLABELLED, dtype=torch.uint8))
         counted = (batch.y != UNLABELLED).sum()  # type: ignore[union-attr]
-        loss = module(lambda batch=batch: batch)
-        optimiser.zero_grad()
-        fabric.backward(shared_loss(fabric, loss, counted))
+        descend = functools.partial(_descend, module, fabric, counted, len(batch.x))
+        loss = functools.reduce(torch.add, room.run(descend, batch, begin=optimiser.zero_grad))
         if settings.clip_norm:
             fabric.clip_gradients(module, optimiser, max_norm=settings.clip_norm, error_if_nonfinite=False)
         optimiser.step()
-        sums += torch.stack([loss.detach() * counted, counted]).double()
+        sums += torch.stack([loss * counted, counted]).double()
         pixels += sum(t.window.height * t.window.width for t in batch.tiles) * fabric.world_size
         bar.advance(len(batch.tiles) * fabric.world_size)
         if step % _LOOK_EVERY == 0 or step * size >= len(tiles):
@@ -151,6 +166,18 @@ def _learn(
     if not labelled:
         raise TrainingError("the training part of the split has no labelled pixel; use another split or seed")
     return losses / labelled, pixels_per_s
+
+
+def _descend(module: Any, fabric: Fabric, counted: torch.Tensor, tiles: int, part: Batch) -> torch.Tensor:
+    """Adds the gradient of a part of a step; returns its share of the mean loss over the step's `counted` pixels.
+
+    tiles: of the whole step. Parts add up to the whole but for what looks across tiles: batch normalisation.
+    """
+    loss = module(lambda: part)
+    if len(part.x) < tiles:
+        loss = loss * (part.y != UNLABELLED).sum() / counted.clamp(min=1)  # type: ignore[union-attr]
+    fabric.backward(shared_loss(fabric, loss, counted))
+    return loss.detach()
 
 
 def _sum_of(losses: dict[str, torch.Tensor]) -> torch.Tensor:
