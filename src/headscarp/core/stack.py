@@ -54,7 +54,8 @@ def open_stack(path: str | Path) -> xr.Dataset:
     missing = [name for name in names if name not in stack.data_vars]
     if missing:
         raise StackError(f"{path} has lost its bands {', '.join(missing)}; build it again")
-    return check_stack(stack[names])
+    beside = [str(name) for name, array in stack.data_vars.items() if "kind" not in array.attrs]
+    return check_stack(stack[list(dict.fromkeys([*names, *beside]))])
 
 
 def check_stack(stack: xr.Dataset) -> xr.Dataset:
