@@ -64,6 +64,14 @@ def recipe(folder: Path, **chips):
     return recipe_from_dict({"name": "chips", "chips": told}, folder=folder)
 
 
+def test_groups_are_read_from_the_names_into_the_stack(folder, tmp_path):
+    stack = build(recipe(folder, group=r"image_(\d+)", group_step=3), tmp_path / "out.zarr", workers=2)
+    numbers = [int(name.removeprefix("image_")) for name in sample_ids(stack)]
+    assert stack["group"].to_numpy().tolist() == [str(number // 3) for number in numbers]
+    with pytest.raises(RecipeError, match="group_step is 0"):
+        recipe(folder, group=r"image_(\d+)", group_step=0)
+
+
 def test_what_is_in_the_files_is_in_the_stack(folder, tmp_path):
     stack = build(recipe(folder, pixel_m=5.0), tmp_path / "out.zarr", workers=2)
     assert has_samples(stack)

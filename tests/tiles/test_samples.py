@@ -6,10 +6,10 @@ import xarray as xr
 
 from headscarp.core.band import Band
 from headscarp.core.errors import HeadscarpWarning, SplitError, StackError
-from headscarp.core.samples import PART, stack_resolution_m
+from headscarp.core.samples import GROUP, PART, stack_resolution_m
 from headscarp.core.stack import band_attrs, check_stack
 from headscarp.tiles.dataset import cache_stack
-from headscarp.tiles.splits import read_split, split_blocks, split_given, split_random, write_split
+from headscarp.tiles.splits import read_split, split_blocks, split_given, split_groups, split_random, write_split
 from headscarp.tiles.tiling import halo_within, train_tiles
 
 SIDE = 24
@@ -56,8 +56,29 @@ def test_a_random_split_of_samples_takes_them_whole():
     assert [sum(part.name == name for part in folds.parts) for name in ("train", "validation", "test")] == [12, 4, 4]
 
 
+@pytest.mark.parametrize("fold", [0, 1, 3])
+def test_groups_stay_whole_and_every_fold_tests_once(fold):
+    stack = chips([""] * 40).assign_coords({GROUP: ("sample", np.array([f"{i // 5}" for i in range(40)], object))})
+    split = split_groups(stack, folds=4, fold=fold, seed=2)
+    assert sorted(part.sample for part in split.parts) == list(range(40))
+    by_group = {group: {p.name for p in split.parts if p.sample // 5 == group} for group in range(8)}
+    assert all(len(names) == 1 for names in by_group.values())
+    assert {name for names in by_group.values() for name in names} == {"train", "validation", "test"}
+    tested = [{p.sample for p in split_groups(stack, folds=4, fold=f, seed=2).part("test")} for f in range(4)]
+    assert sum(map(len, tested)) == len(set.union(*tested)) == 40
+    assert all(len(samples) == 10 for samples in tested)
+
+
+def test_groups_that_are_not_there_or_too_few_are_refused():
+    with pytest.raises(SplitError, match="group"):
+        split_groups(chips([""] * 9))
+    stack = chips([""] * 9).assign_coords({GROUP: ("sample", np.array(["a"] * 5 + ["b"] * 4, object))})
+    with pytest.raises(SplitError, match="2 groups of samples cannot make 5 folds"):
+        split_groups(stack)
+
+
 def test_samples_have_no_blocks_and_need_parts_for_a_given_split():
-    with pytest.raises(SplitError, match='"random" or "given"'):
+    with pytest.raises(SplitError, match='"random", "given" or "groups"'):
         split_blocks(chips(["train", "test"]), block_size_m=100)
     with pytest.raises(SplitError, match="no given parts"):
         split_given(chips(["train", "test"]).drop_vars(PART))

@@ -26,7 +26,7 @@ from headscarp.core.band import UNLABELLED, Band
 from headscarp.core.blocks import Done, Journal, run_blocks
 from headscarp.core.errors import RecipeError, SourceError
 from headscarp.core.provenance import file_sha256, made_by
-from headscarp.core.samples import PART, PIXEL_M, create_samples
+from headscarp.core.samples import GROUP, PART, PIXEL_M, create_samples
 from headscarp.core.stack import LABEL, VALID, complete_stack, open_stack
 from headscarp.sources.chips import chips_without_place, fitted, read_chip, read_mask
 from headscarp.sources.datasets import DATASETS
@@ -58,8 +58,9 @@ def build_chips(recipe: Recipe, out: Path, workers: Any, *, resume: bool = False
     journal = Journal(journal_path, job, resume=resume)
     if not journal.done:
         attrs = {"recipe": recipe.name, PIXEL_M: chips.pixel_m}
-        names, parts = [sample.id for sample in samples], [sample.part for sample in samples]
-        create_samples(partial, shape, bands, names=names, coords={PART: parts}, attrs=attrs)
+        coords = {PART: [sample.part for sample in samples]}
+        coords |= {GROUP: [sample.group for sample in samples]} if chips.group is not None else {}
+        create_samples(partial, shape, bands, names=[s.id for s in samples], coords=coords, attrs=attrs)
     work = _ChipWork(BandWriter(str(partial)), chips, (shape[0], shape[1]), tuple(band.name for band in bands))
     blocks = [_ChipBlock(i, sample) for i, sample in enumerate(samples)]
     by_id = {block.id: block for block in blocks}

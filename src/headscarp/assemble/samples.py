@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from headscarp.assemble.chipgroups import compiled, groups_of
 from headscarp.assemble.keys import as_table, make, nearest
 from headscarp.core.band import UNLABELLED
 from headscarp.core.errors import RecipeError, SourceError
@@ -47,6 +48,8 @@ class ChipsRecipe:
     scale: float = 1.0
     pixel_m: float = 10.0
     parts: Mapping[str, str] = field(default_factory=dict)
+    group: str | None = None
+    group_step: int = 1
     classes: Mapping[str, str] = field(default_factory=lambda: {"0": "not", "1": "landslide", "255": "unlabelled"})
     also: tuple[ChipFiles, ...] = ()
 
@@ -58,13 +61,15 @@ class ChipsRecipe:
 
 @dataclass(frozen=True)
 class Sample:
-    """One chip: its name, its pixels, its mask where it has one, its second files in the recipe's order, its part."""
+    """One chip: its name, its pixels, its mask where it has one, its second files in the recipe's order, its part, and
+    its group, "" where the recipe names none."""
 
     id: str
     image: ChipPlace
     mask: ChipPlace | None
     also: tuple[ChipPlace, ...]
     part: str
+    group: str = ""
 
 
 def chips_from_table(table: Any) -> ChipsRecipe:
@@ -86,6 +91,10 @@ def chips_from_table(table: Any) -> ChipsRecipe:
             raise RecipeError(f"[chips] scale is {files.scale}; it has to be a number other than 0")
     if not 0 < chips.pixel_m < float("inf"):
         raise RecipeError(f"[chips] pixel_m is {chips.pixel_m}; it has to be a positive length in metres")
+    if chips.group is not None:
+        compiled(chips.group)
+    if chips.group_step < 1:
+        raise RecipeError(f"[chips] group_step is {chips.group_step}; it has to be 1 or more")
     for part in chips.parts:
         nearest(part, PARTS, "part", "[chips] parts")
     for number, state in chips.classes.items():
@@ -112,10 +121,14 @@ def find_samples(chips: ChipsRecipe, folder: Path) -> tuple[Sample, ...]:
             raise SourceError(f"{image.place} has no second file; needed is one of the same folder and name or number")
     parts = [_part_of(image, chips.parts, folder) for image in images]
     names = _names(images)
+    groups = [""] * len(images)
+    if chips.group is not None:
+        groups = groups_of(["/".join((*one.folders, one.name)) for one in images], chips.group, chips.group_step)
     samples = []
     for i, image in enumerate(images):
         places = tuple(second[i] for second in seconds)
-        samples.append(Sample(names[i], image.place, mask_of[i], tuple(p for p in places if p is not None), parts[i]))
+        given = tuple(place for place in places if place is not None)
+        samples.append(Sample(names[i], image.place, mask_of[i], given, parts[i], groups[i]))
     return tuple(samples)
 
 

@@ -33,7 +33,9 @@ def compare(
         ),
     ] = "prevalence,random,slope,llr,nn,sann,cnn,sacnn,forest",
     label: Label = None,
-    splits: Annotated[str, typer.Option("--splits", help="Comma-separated: blocks,random.")] = "blocks,random",
+    splits: Annotated[
+        str, typer.Option("--splits", help="Comma-separated: blocks,random,given,groups.")
+    ] = "blocks,random",
     folds: Folds = None,
     run_folds: Annotated[
         int | None, typer.Option("--run-folds", help="How many of the folds to run; default: 1.", min=1)

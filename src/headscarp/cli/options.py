@@ -20,7 +20,8 @@ SplitOption = Annotated[
     str | None,
     typer.Option(
         "--split",
-        help="`blocks`, `random`, or a split.geojson. Default: the split that the recipe names, else `blocks`.",
+        help="`blocks`, `random`, of chips `given` or `groups`, or a split.geojson. Default: the split that the recipe "
+        "names, else `blocks`.",
     ),
 ]
 BlockSize = Annotated[

@@ -23,6 +23,8 @@ SAMPLE_ID = "sample_id"
 """Coordinate along `sample`: the name of each."""
 PART = "part"
 """Coordinate along `sample`: the part of a given split that each is in, "" for none."""
+GROUP = "group"
+"""Coordinate along `sample`: the neighbourhood that each lies in."""
 PIXEL_M = "pixel_m"
 """Attribute: side of a pixel on the ground, in metres."""
 

@@ -15,6 +15,7 @@ from headscarp.core.band import Band, feature_names
 from headscarp.core.errors import RecipeError, SourceError, StackError
 from headscarp.nets._torchvision import import_with_torchvision
 from headscarp.nets.batch import Batch
+from headscarp.nets.detail import Detailed
 from headscarp.nets.features import log_odds
 from headscarp.nets.layers import Encode
 from headscarp.nets.losses import make_objective
@@ -49,20 +50,26 @@ class DeepLab(PixelNet):
         window_px: int = 128,
         loss: str = "nll",
         prior: float | None = None,
+        detail: int = 0,
     ) -> None:
         """encoder: a name of segmentation-models-pytorch, "resnet50" in the paper. weights: None from scratch, the path
         of a local file (see `load_encoder`), or "imagenet" from the hub. window_px: side of the windows that it sees, a
-        multiple of 16. loss: "nll" or "nnpu" with its prior. Raises RecipeError for what cannot be, SourceError for
+        multiple of 16. loss, prior: see `make_objective`. detail: channels of a last stage at full resolution, see
+        `Detailed`; 0: none, as in the paper. Raises RecipeError for what cannot be, SourceError for
         weights that cannot be had."""
         super().__init__(bands, resolution_m=resolution_m, statistics=statistics)
         if window_px < 2 * ALIGN or window_px % ALIGN:
             raise RecipeError(f"window_px is {window_px}; DeepLab needs a multiple of {ALIGN} from {2 * ALIGN} on")
-        self.encoder, self.loss, self.prior = encoder, loss, prior
+        if detail < 0:
+            raise RecipeError(f"detail is {detail}; it has to be 0 for none, or a number of channels such as 16")
+        self.encoder, self.loss, self.prior, self.detail = encoder, loss, prior, int(detail)
         self.window_px = self.reach = int(window_px)
         self.objective = make_objective(loss, prior)
         self.encode = Encode(self.bands, statistics)
         self.front_features = tuple(band.name for band in self.bands for _ in feature_names([band]))
         self.trunk = _make_trunk(encoder, len(self.encode.names), weights, statistics.prevalence)
+        if self.detail:
+            self.trunk = _detailed(self.trunk, self.detail, statistics.prevalence)
 
     def front(self, batch: Batch) -> torch.Tensor:
         height, width = batch.x.shape[-2:]
@@ -75,7 +82,8 @@ class DeepLab(PixelNet):
 
     def arguments(self) -> dict[str, Any]:
         """Without `weights`: a trained net brings its own."""
-        return {"encoder": self.encoder, "window_px": self.window_px, "loss": self.loss, "prior": self.prior}
+        own = {"encoder": self.encoder, "window_px": self.window_px, "loss": self.loss, "prior": self.prior}
+        return {**own, "detail": self.detail}
 
 
 def _make_trunk(encoder: str, channels: int, weights: str | None, prevalence: float) -> nn.Module:
@@ -107,6 +115,13 @@ def _make_trunk(encoder: str, channels: int, weights: str | None, prevalence: fl
     pooling[2] = _PooledNorm.like(pooling[2])
     nn.init.constant_(trunk.segmentation_head[0].bias, log_odds(prevalence))
     return flat_counters(trunk)
+
+
+def _detailed(trunk: Any, channels: int, prevalence: float) -> nn.Module:
+    """The trunk with a last stage at full resolution in place of its head."""
+    inputs = next(layer for layer in trunk.encoder.modules() if isinstance(layer, nn.Conv2d)).in_channels
+    widths = (inputs, trunk.segmentation_head[0].in_channels)
+    return Detailed(trunk.encoder, trunk.decoder, widths=widths, channels=channels, prevalence=prevalence)
 
 
 class _PooledNorm(nn.BatchNorm2d):

@@ -15,17 +15,17 @@ from headscarp.core.errors import RecipeError
 Objective = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], dict[str, torch.Tensor]]
 """Logits (B, H, W), y (B, H, W) uint8, valid (B, H, W) bool -> named losses, each a scalar with a gradient."""
 
-LOSSES = ("nll", "nnpu")
+LOSSES = ("nll", "dice", "lovasz", "nnpu")
 
 
 def make_objective(loss: str, prior: float | None = None) -> Objective:
     """The objective of this name. prior: of "nnpu", see `nnpu`. Raises RecipeError for what cannot be."""
     if loss not in LOSSES:
         raise RecipeError(f"there is no loss {loss!r}; use one of {', '.join(LOSSES)}")
-    if loss == "nll":
+    if loss != "nnpu":
         if prior is not None:
-            raise RecipeError(f"prior is {prior}, but loss 'nll' has none; set loss = 'nnpu', or leave prior out")
-        return likelihood
+            raise RecipeError(f"prior is {prior}, but loss {loss!r} has none; set loss = 'nnpu', or leave prior out")
+        return {"nll": likelihood, "dice": with_dice, "lovasz": with_lovasz}[loss]
     if prior is None or not 0 < prior < 1:
         raise RecipeError(
             f"prior is {prior}; loss 'nnpu' needs the share of landslides among the unlabelled pixels, between 0 and 1"
@@ -37,6 +37,16 @@ def likelihood(logits: torch.Tensor, y: torch.Tensor, valid: torch.Tensor) -> di
     """{"nll": `nll`}: every labelled pixel counts the same."""
     del valid  # pixels that are not valid are not labelled either
     return {"nll": nll(logits, y)}
+
+
+def with_dice(logits: torch.Tensor, y: torch.Tensor, valid: torch.Tensor) -> dict[str, torch.Tensor]:
+    """{"nll": `nll`, "dice": `dice`}: overlap counts beside likelihood."""
+    return {**likelihood(logits, y, valid), "dice": dice(logits, y)}
+
+
+def with_lovasz(logits: torch.Tensor, y: torch.Tensor, valid: torch.Tensor) -> dict[str, torch.Tensor]:
+    """{"nll": `nll`, "lovasz": `lovasz`}: intersection over union counts beside likelihood."""
+    return {**likelihood(logits, y, valid), "lovasz": lovasz(logits, y)}
 
 
 @dataclass(frozen=True)
@@ -57,6 +67,37 @@ def nll(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     counts = y != UNLABELLED
     losses = nn.functional.binary_cross_entropy_with_logits(logits.float(), (y == 1).float(), reduction="none")
     return (losses * counts).sum() / counts.sum().clamp(min=1)
+
+
+def dice(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """1 - 2 sum(p y) / (sum(p^2) + sum(y)), from 0 to 1, over the labelled pixels of a batch; p by the sigmoid.
+
+    The whole batch is one set, so that tiles without a landslide need no rule of their own. Where no pixel is a
+    landslide it is 0, with a gradient of 0. Source: Milletari, Navab and Ahmadi (2016), V-Net.
+    """
+    counts, truth = y != UNLABELLED, (y == 1).float()
+    if not truth.any():
+        return logits.sum() * 0
+    p = torch.sigmoid(logits.float()) * counts
+    return 1 - 2 * (p * truth).sum() / (p.square().sum() + truth.sum())
+
+
+def lovasz(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """The Lovasz extension of 1 - intersection over union at the errors |y - p|, over the labelled pixels of a batch.
+
+    From 0 to 1; where every p is 0 or 1 it is 1 - intersection over union itself. Where no pixel is a landslide it is
+    0, with a gradient of 0. Source: Berman, Triki and Blaschko (2018), the Lovasz-softmax loss of one class.
+    """
+    counts = y != UNLABELLED
+    truth = (y[counts] == 1).float()
+    if not truth.any():
+        return logits.sum() * 0
+    errors = (truth - torch.sigmoid(logits[counts].float())).abs()
+    errors, order = torch.sort(errors, descending=True)
+    truth = truth[order]
+    union = truth.sum() + (1 - truth).cumsum(0)
+    jaccard = 1 - (truth.sum() - truth.cumsum(0)) / union
+    return (errors * torch.diff(jaccard, prepend=jaccard.new_zeros(1))).sum()
 
 
 def nnpu(logits: torch.Tensor, y: torch.Tensor, valid: torch.Tensor, *, prior: float) -> torch.Tensor:

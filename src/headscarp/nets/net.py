@@ -32,7 +32,8 @@ class Schedule:
     """Hyper-parameters that a net is trained with unless the user says otherwise. epochs 0: nothing to learn.
 
     tile_px, context_px: side of a training tile, and the context read around it; tile_px None: by the size of the
-    raster. stop_after: epochs without improvement after which training ends; None: 3 * patience.
+    raster. stop_after: epochs without improvement after which training ends; None: 3 * patience. schedule: how the
+    learning rate moves, "halve" or "poly". average: decay of the moving average of the weights; 0: none.
     """
 
     optimiser: Literal["adam", "sgd"] = "adam"
@@ -43,6 +44,8 @@ class Schedule:
     tile_px: int | None = None
     context_px: int = 64
     stop_after: int | None = None
+    schedule: Literal["halve", "poly"] = "halve"
+    average: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 from headscarp.core.band import Band
 from headscarp.core.errors import RecipeError
 from headscarp.nets.features import FeatureNet
+from headscarp.nets.losses import make_objective
 from headscarp.nets.net import Schedule, Statistics
 from headscarp.nets.unet import ALIGN, UNetTrunk, batch_norm, unet_reach
 
@@ -40,17 +41,20 @@ class UNet(FeatureNet):
         statistics: Statistics,
         base: int = 32,
         dropout: float = 0.0,
+        loss: str = "nll",
+        prior: float | None = None,
     ) -> None:
-        """base: channels of the first stage; each further one has twice as many. dropout: see `UNetTrunk`. Raises
-        RecipeError for a base below 1."""
+        """base: channels of the first stage; each further one has twice as many. dropout: see `UNetTrunk`. loss, prior:
+        see `make_objective`. Raises RecipeError for a base below 1, and for losses that cannot be."""
         super().__init__(bands, resolution_m=resolution_m, statistics=statistics)
         if base < 1:
             raise RecipeError(f"base is {base}; a U-Net needs at least 1 channel, and the original has 32")
-        self.base, self.dropout = int(base), dropout
+        self.base, self.dropout, self.loss, self.prior = int(base), dropout, loss, prior
+        self.objective = make_objective(loss, prior)
         self.reach = unet_reach()
         down = [self.base * wider for wider in _WIDER]
         self.first = self.make_first(down[0], 3, bias=False)
         self.trunk = UNetTrunk(statistics.prevalence, dropout, down=down, up=down[-2::-1], norm=batch_norm)
 
     def arguments(self) -> dict[str, Any]:
-        return {"base": self.base, "dropout": self.dropout}
+        return {"base": self.base, "dropout": self.dropout, "loss": self.loss, "prior": self.prior}

@@ -15,15 +15,20 @@ import torch
 
 from headscarp.core.artefact import clear_os_errors, write_json
 from headscarp.core.errors import JournalError, TrainingError
+from headscarp.train.averaging import Average
 from headscarp.train.standing import Standing
 
 CHECKPOINT = ".checkpoint"
 _STATE, _JOB = "state.pt", "job.json"
 
 
-def save_checkpoint(folder: Path, net: torch.nn.Module, optimiser: Any, standing: Standing) -> None:
-    """Replaces the checkpoint in `folder` by where the training stands now; a crash leaves the one before."""
-    state = {"net": net.state_dict(), "optimiser": optimiser.state_dict(), "standing": vars(standing)}
+def save_checkpoint(folder: Path, average: Average, optimiser: Any, standing: Standing) -> None:
+    """Replaces the checkpoint in `folder` by where the training stands now; a crash leaves the one before.
+
+    average: of the net that is trained, with it.
+    """
+    state = {"net": average.net.state_dict(), "optimiser": optimiser.state_dict(), "standing": vars(standing)}
+    state["average"] = average.state()
     partial, path = folder / f"{_STATE}.partial", folder / _STATE
     with clear_os_errors(path):
         folder.mkdir(parents=True, exist_ok=True)
@@ -34,14 +39,15 @@ def save_checkpoint(folder: Path, net: torch.nn.Module, optimiser: Any, standing
         partial.replace(path)
 
 
-def load_checkpoint(folder: Path, net: torch.nn.Module, optimiser: Any) -> Standing | None:
-    """Puts net and optimiser back to where the last finished epoch left them; None where there is no checkpoint."""
+def load_checkpoint(folder: Path, average: Average, optimiser: Any) -> Standing | None:
+    """Puts net, average and optimiser back to where the last finished epoch left them; None where there is none."""
     path = folder / _STATE
     if not path.exists():
         return None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        net.load_state_dict(state["net"])
+        average.net.load_state_dict(state["net"])
+        average.load(state["average"])
         optimiser.load_state_dict(state["optimiser"])
         return Standing(**state["standing"])
     except (OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError) as error:

@@ -12,6 +12,7 @@ from headscarp.core.errors import RecipeError
 from headscarp.nets.net import Schedule
 
 OPTIMISERS = ("adam", "sgd")
+SCHEDULES = ("halve", "poly")
 PRECISIONS = ("32-true", "bf16-mixed")
 CALIBRATION_CHOICES = ("temperature", "platt", "isotonic", "none")
 
@@ -22,13 +23,16 @@ _SILENT = ("workers",)  # decides how fast a result comes, never which
 class FitConfig:
     """Settings of one training.
 
-    epochs, batch_size, learning_rate, optimiser, weight_decay, tile_px, context_px, stop_after: None takes the net's
-        Schedule. batch_size counts tiles
-        of one step over all devices together. weight_decay is the L2 penalty of torch.optim.
+    epochs, batch_size, learning_rate, optimiser, weight_decay, schedule, average, tile_px, context_px, stop_after: None
+        takes the net's Schedule. batch_size counts tiles of one step over all devices together. weight_decay is the L2
+        penalty of torch.optim.
+    schedule: "halve": the learning rate is halved on plateaus; "poly": it rises over the first twentieth and falls to 0
+        by the last epoch. average: decay a step of the moving average of the weights that is judged and kept, such as
+        0.99; 0: the weights themselves.
     momentum: of SGD; the paper says only "SGD", so 0. clip_norm: gradients longer than this are scaled back to it,
         which keeps the paper's large learning rates stable; None leaves them.
-    patience: epochs without a lower validation NLL after which the learning rate is halved. stop_after: ... after which
-        training ends; 3 * patience where the Schedule has none.
+    patience: epochs without a lower validation NLL after which "halve" halves the learning rate. stop_after: ... after
+        which training ends; 3 * patience where the Schedule has none; with "poly" never, unless told.
     tile_px: side of a training tile, context not counted; where the Schedule has none, the largest of 512, 256, 128
         that gives 64 training tiles, else 128. context_px: context on each side; nets that reach less far read less.
     sampling: a name of headscarp.tiles.sampling.STRATEGIES. augment: flips and quarter turns of training tiles.
@@ -42,6 +46,8 @@ class FitConfig:
     learning_rate: float | None = None
     optimiser: str | None = None
     weight_decay: float | None = None
+    schedule: str | None = None
+    average: float | None = None
     momentum: float = 0.0
     clip_norm: float | None = 1.0
     patience: int = 2
@@ -67,7 +73,10 @@ class FitConfig:
             value = getattr(self, name)
             if value is not None and not value > above:
                 raise RecipeError(f"{name} is {value}; it has to be greater than {above:g}")
+        if self.average is not None and not 0 <= self.average < 1:
+            raise RecipeError(f"average is {self.average}; it has to be at least 0 and below 1, such as 0.99")
         check_choice("optimiser", self.optimiser or "adam", OPTIMISERS)
+        check_choice("schedule", self.schedule or "halve", SCHEDULES)
         check_choice("precision", self.precision, PRECISIONS)
         check_choice("calibration", self.calibration, CALIBRATION_CHOICES)
 
@@ -82,9 +91,12 @@ class FitConfig:
     def resolved(self, schedule: Schedule) -> "FitConfig":
         """The same settings with every None that the net's Schedule decides filled in."""
         taken = {f.name: getattr(schedule, f.name) for f in fields(schedule) if getattr(self, f.name) is None}
-        if self.stop_after is None and schedule.stop_after is None:
-            taken["stop_after"] = 3 * self.patience
-        return replace(self, **taken)
+        whole = replace(self, **taken)
+        if self.stop_after is not None:
+            return whole
+        if whole.schedule == "poly":  # its last epochs are its best ones
+            return replace(whole, stop_after=max(1, whole.epochs or 0))
+        return replace(whole, stop_after=schedule.stop_after or 3 * self.patience)
 
     def for_loop(self, schedule: Schedule) -> "Settings":
         """What the loop needs, without gaps."""
@@ -105,6 +117,8 @@ class Settings:
     learning_rate: float
     optimiser: str
     weight_decay: float
+    schedule: str
+    average: float
     momentum: float
     clip_norm: float | None
     patience: int

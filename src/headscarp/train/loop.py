@@ -1,4 +1,4 @@
-"""The training loop, to be read in one go: epochs of steps, validation, halving, best weights, early stopping.
+"""The training loop, to be read in one go: epochs of steps, validation, best weights, early stopping.
 
 It is given a net, tiles and settings without gaps, and leaves the net with its best weights. It refuses to go on from
 a loss that is not finite. Devices, precision and several processes are Lightning Fabric's.
@@ -22,12 +22,14 @@ from headscarp.nets.batch import Batch
 from headscarp.nets.memory import Room
 from headscarp.nets.net import Net, losses_and_prediction
 from headscarp.tiles.sampling import batches
+from headscarp.train.averaging import Average
 from headscarp.train.checkpoint import load_checkpoint, save_checkpoint
 from headscarp.train.config import Settings
 from headscarp.train.devices import shared_loss, total, training_share
 from headscarp.train.lesson import Lesson, drawn_tiles
 from headscarp.train.log import EpochLog
 from headscarp.train.optimisers import make_optimiser
+from headscarp.train.rates import step_rate
 from headscarp.train.standing import Standing, Validation, check_finite, goes_on, judge
 
 _REMEDY = "use smaller tiles (tile_px, context_px), precision bf16-mixed, or --accelerator cpu"
@@ -50,24 +52,26 @@ def train(
     bar; "" shows none. Returns where training ended. Raises TrainingError where the loss or the validation NLL is not
     finite, or nothing is labelled.
     """
-    module, optimiser = fabric.setup(_Losses(net), make_optimiser(net, settings))
-    standing = (folder and load_checkpoint(folder, net, optimiser)) or Standing(settings.learning_rate)
+    plain = make_optimiser(net, settings)
+    module, optimiser = fabric.setup(_Losses(net), plain)
+    average = Average(net, settings.average)
+    average.follow(plain)
+    standing = (folder and load_checkpoint(folder, average, optimiser)) or Standing(settings.learning_rate)
     tiles = settings.epochs * (len(drawn_tiles(lesson, settings, 1)) + len(lesson.validation))
     with progress(label, tiles) if label else nullcontext(Progress("training", tiles)) as bar:
         bar.advance(tiles / max(settings.epochs, 1) * standing.epoch, "resumed" if standing.epoch else "")
         room = Room(label or "training", remedy=_REMEDY)
         while goes_on(standing, settings):
             torch.manual_seed(settings.seed * 1_000_003 + standing.epoch)  # dropout: the same after a resume
-            for group in optimiser.param_groups:
-                group["lr"] = standing.learning_rate
             loss, pixels_per_s = _learn(module, optimiser, lesson, settings, fabric, standing, bar, room)
-            found = validate(net, lesson, settings, fabric=fabric, bar=bar, room=room)
-            judge(standing, net, settings, loss=loss, found=found)
+            with average.in_place():
+                found = validate(net, lesson, settings, fabric=fabric, bar=bar, room=room)
+                judge(standing, net, settings, loss=loss, found=found)
             bar.advance(0, f"epoch {standing.epoch}: loss {loss:.4f}, validation NLL {found.nll:.4f}")
             if told and fabric.is_global_zero:
                 told.write(standing.history, pixels_per_s)
             if folder and fabric.is_global_zero:
-                save_checkpoint(folder, net, optimiser, standing)
+                save_checkpoint(folder, average, optimiser, standing)
             log.info("%s: %s", label or "training", bar.text)
     net.load_state_dict(standing.best or net.state_dict())
     net.to("cpu").eval()
@@ -109,7 +113,8 @@ def _counts(net: Net, batch: Batch) -> torch.Tensor:
     labelled, positive = batch.y != UNLABELLED, batch.y == 1
     called = (predicted[:, 0] >= 0.5) & labelled
     counts = [pixels.sum() for pixels in (labelled, positive, called, called & positive)]
-    return torch.stack([_sum_of(losses) * counts[0], *counts]).double()
+    judged = losses["nll"] if "nll" in losses else _sum_of(losses)  # Dice and the like shape training only
+    return torch.stack([judged * counts[0], *counts]).double()
 
 
 class _Losses(torch.nn.Module):
@@ -147,6 +152,9 @@ def _learn(
         if spare and step * size >= len(tiles):
             batch = replace(batch, y=torch.full_like(batch.valid, UNLABELLED, dtype=torch.uint8))
         counted = (batch.y != UNLABELLED).sum()  # type: ignore[union-attr]
+        rate = step_rate(settings, standing.learning_rate, standing.epoch + (step - 1) * size / len(tiles))
+        for group in optimiser.param_groups:
+            group["lr"] = rate
         descend = functools.partial(_descend, module, fabric, counted, len(batch.x))
         loss = functools.reduce(torch.add, room.run(descend, batch, begin=optimiser.zero_grad))
         if settings.clip_norm:

@@ -26,7 +26,8 @@ FEWEST_PATCHES = 400
 
 
 def chosen_split(stack: xr.Dataset, spec: str | None = None, **options: Any) -> Split:
-    """The split that `spec` names: "blocks", "random", "given" or the path of a split.geojson; None: the recipe's.
+    """The split that `spec` names: "blocks", "random", "given", "groups" or the path of a split.geojson; None: the
+    recipe's.
 
     options: block_size_m, buffer_m, folds, fold, seed, tile_px; None means unsaid. Unsaid ones come from the stack's
     recipe when it names the same kind, else blocks of 2 km or a tenth of the longer side, 5 folds, no buffer; patches
@@ -117,6 +118,7 @@ _OPTIONS = {
     "blocks": ("block_size_m", "buffer_m", "folds", "fold", "seed"),
     "random": ("tile_px", "shares", "folds", "fold", "seed"),
     "given": ("validation_share", "seed"),
+    "groups": ("folds", "fold", "seed"),
 }
 
 
@@ -131,6 +133,8 @@ def _defaults(kind: str, stack: xr.Dataset) -> dict[str, Any]:
             "fold": 0,
             "seed": seed,
         }
+    if kind == "groups":
+        return {"folds": FOLDS, "fold": 0, "seed": seed}
     if kind != "random":
         return {"seed": seed}
     pixels = stack.sizes["y"] * stack.sizes["x"] * stack.sizes.get("sample", 1)

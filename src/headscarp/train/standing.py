@@ -10,6 +10,7 @@ import torch
 
 from headscarp.core.errors import TrainingError
 from headscarp.train.config import Settings
+from headscarp.train.rates import step_rate
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ class Standing:
     """What one epoch hands to the next, beside the weights and the optimiser.
 
     epoch: finished epochs. best_nll, best_epoch, best: lowest validation NLL so far (nats), where, and its weights.
-    since_best, since_halving: epochs without improvement, in all and since the rate was last halved. history: a row of
+    learning_rate: what halving has left of it. since_best, since_halving: epochs without improvement, in all and since
+    the rate was last halved. history: a row of
     plain numbers for each epoch. Random numbers are drawn from (seed, epoch) and need no place here.
     """
 
@@ -79,7 +81,8 @@ def judge(standing: Standing, net: torch.nn.Module, settings: Settings, *, loss:
     standing.epoch += 1
     skill = 1 - nll / constant if constant else math.nan
     shares = (found.accuracy, found.precision, found.recall, found.iou)
-    row = (standing.epoch, standing.learning_rate, loss, nll, constant, skill, *shares)
+    rate = step_rate(settings, standing.learning_rate, standing.epoch - 1)
+    row = (standing.epoch, rate, loss, nll, constant, skill, *shares)
     standing.history.append(dict(zip(COLUMNS, row, strict=True)))
     if nll < standing.best_nll:
         standing.best_nll, standing.best_epoch = nll, standing.epoch
@@ -88,7 +91,7 @@ def judge(standing: Standing, net: torch.nn.Module, settings: Settings, *, loss:
         return
     standing.since_best += 1
     standing.since_halving += 1
-    if standing.since_halving >= settings.patience:
+    if settings.schedule == "halve" and standing.since_halving >= settings.patience:
         standing.learning_rate /= 2
         standing.since_halving = 0
 
