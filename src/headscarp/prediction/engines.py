@@ -23,7 +23,8 @@ from headscarp.nets.net import Net, PixelNet
 PRECISIONS = ("float32", "bf16")
 
 Engine = Callable[[Batch], np.ndarray]
-"""Batch of one tile, halo included -> (K, H, W) float32. Safe to call from several threads at once."""
+"""Batch of one tile, halo included -> (K, H, W) float32, of nets with a stride repeated over its pixels. Safe to call
+from several threads at once."""
 
 
 def make_engine(name: str, net: Net, precision: str = "float32", *, threads: int = 1) -> Engine:
@@ -34,6 +35,8 @@ def make_engine(name: str, net: Net, precision: str = "float32", *, threads: int
     """
     check_engine(name, net, precision)
     engine = ENGINES[name](net.eval(), precision, threads)
+    if net.stride > 1:
+        engine = _spread(engine, net.stride)
     return engine if net.window_px is None else _blended(engine, net.window_px)
 
 
@@ -140,6 +143,11 @@ def _blended(engine: Engine, window_px: int) -> Engine:
             return np.asarray(made[0].numpy())
 
     return run
+
+
+def _spread(engine: Engine, stride: int) -> Engine:
+    """An engine of squares as one of pixels."""
+    return lambda batch: np.repeat(np.repeat(engine(batch), stride, axis=-1), stride, axis=-2)
 
 
 def _for_channels_last(module: torch.nn.Module) -> torch.nn.Module:

@@ -75,7 +75,7 @@ def train(
 def validate(
     net: Net, lesson: Lesson, settings: Settings, *, fabric: Fabric, bar: Progress | None = None
 ) -> Validation:
-    """How good the net is on all labelled validation pixels, at natural prevalence."""
+    """How good the net is on all labelled validation pixels (or squares of its stride), at natural prevalence."""
     net.eval()
     # of losses; of labelled, positive, called (probability of 0.5 or more) and rightly called pixels
     sums = torch.zeros(5, dtype=torch.float64, device=fabric.device)
@@ -85,7 +85,8 @@ def validate(
             batch = batch.to(fabric.device)
             losses, predicted = losses_and_prediction(net, batch)
             assert batch.y is not None
-            labelled, positive = batch.y != UNLABELLED, batch.y == 1
+            wanted = net.targets(batch.y)
+            labelled, positive = wanted != UNLABELLED, wanted == 1
             called = (predicted[:, 0] >= 0.5) & labelled
             counts = [pixels.sum() for pixels in (labelled, positive, called, called & positive)]
             sums += torch.stack([_sum_of(losses) * counts[0], *counts]).double()
@@ -130,7 +131,7 @@ def _learn(
         batch = batch.to(fabric.device)
         if spare and step * size >= len(tiles):
             batch = replace(batch, y=torch.full_like(batch.valid, UNLABELLED, dtype=torch.uint8))
-        counted = (batch.y != UNLABELLED).sum()  # type: ignore[union-attr]
+        counted = (module.net.targets(batch.y) != UNLABELLED).sum()
         loss = module(lambda batch=batch: batch)
         optimiser.zero_grad()
         fabric.backward(shared_loss(fabric, loss, counted))
