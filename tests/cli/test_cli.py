@@ -17,7 +17,7 @@ from headscarp.tiles.splits import read_split
 COLUMNS = ["net", "split", "part", "metric", "value", "low", "high"]
 METRICS = {
     *("nll", "skill", "auroc", "average_precision", "brier", "ece", "accuracy"),
-    *("precision", "recall", "f1", "iou", "prevalence", "n"),
+    *("precision", "recall", "f1", "iou", "iou_not", "mean_iou", "prevalence", "n"),
 }
 VERBS = ("demo", "run", "build", "audit", "train", "evaluate", "compare", "search", "predict", "info", "datasets")
 

@@ -153,6 +153,17 @@ def test_invalid_ground_never_wins_uphill(name):
 
 
 @ALL
+def test_a_square_of_a_net_begins_where_tiles_begin(name):
+    net = new_net(name)
+    assert net.align % net.stride == 0
+    y = torch.tensor([0, 1, 255], dtype=torch.uint8)[torch.randint(3, (2, 48, 64))]
+    wanted = net.targets(y)
+    assert wanted.shape == (2, 48 // net.stride, 64 // net.stride)
+    assert net.stride > 1 or torch.equal(wanted, y)
+    assert (net.targets(torch.full_like(y, 255)) == 255).all()
+
+
+@ALL
 def test_a_net_that_sees_whole_windows_says_how_large_they_are(name):
     net = new_net(name)
     assert (net.window_px is None) == net.local
@@ -212,12 +223,16 @@ def test_tiled_equals_whole(name):
     x, valid, _ = world((80, 64))
     halo = -(-net.reach // net.align) * net.align
     whole = Tile(Window(0, 0, 80, 64), halo)
+
+    def of_pixels(made):
+        return made.repeat_interleave(net.stride, -1).repeat_interleave(net.stride, -2)
+
     with torch.no_grad():
-        expected = net.predict(tile_batch(x, valid, whole))[0, :, halo : halo + 80, halo : halo + 64]
+        expected = of_pixels(net.predict(tile_batch(x, valid, whole)))[0, :, halo : halo + 80, halo : halo + 64]
         for row in (0, 48):
             for col in (0, 48):
                 tile = Tile(Window(row, col, 48, 48), halo)
-                part = net.predict(tile_batch(x, valid, tile))[0, :, halo : halo + 48, halo : halo + 48]
+                part = of_pixels(net.predict(tile_batch(x, valid, tile)))[0, :, halo : halo + 48, halo : halo + 48]
                 there = expected[:, row : row + 48, col : col + 48]
                 assert (part[:, : there.shape[1], : there.shape[2]] - there).abs().max() <= 1e-5
 
@@ -232,7 +247,8 @@ def test_nothing_beyond_the_reach_is_seen(name):
     inside = np.zeros((size, size), bool)
     inside[first - net.reach : first + 16 + net.reach, first - net.reach : first + 16 + net.reach] = True
     changed = np.where(inside | ~valid, x, np.nan_to_num(other))
-    block = (0, slice(None), slice(first, first + 16), slice(first, first + 16))
+    middle = slice(first // net.stride, (first + 16) // net.stride)
+    block = (0, slice(None), middle, middle)
     with torch.no_grad():
         kept, seen = net.predict(batch_of((x, valid, y))), net.predict(batch_of((changed, valid, y)))
     assert (kept[block] - seen[block]).abs().max() <= 1e-6

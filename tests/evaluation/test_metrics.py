@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as peer
 
-from headscarp.evaluation.metrics import METRICS, best_f1_threshold, score
+from headscarp.evaluation.metrics import METRICS, best_f1_threshold, majority_class, score
 from headscarp.evaluation.streaming import ScoreHistogram
 
 # Six pixels, all probabilities binary fractions, so that sums are exact.
@@ -30,6 +30,9 @@ BY_HAND = {
     "recall": 1.0,
     "f1": 2 * 0.5 / 1.5,
     "iou": 2 / 4,
+    # of the four negatives two are called negative, and nothing else is: 2 / (2 + 2 + 0)
+    "iou_not": 2 / 4,
+    "mean_iou": (2 / 4 + 2 / 4) / 2,
     "prevalence": 2 / 6,
     "n": 6,
 }
@@ -69,6 +72,8 @@ def test_equals_scikit_learn(seed, ties):
     assert found["recall"] == peer.recall_score(label, called)
     assert found["f1"] == pytest.approx(peer.f1_score(label, called))
     assert found["iou"] == pytest.approx(peer.jaccard_score(label, called))
+    assert found["iou_not"] == pytest.approx(peer.jaccard_score(label, called, pos_label=0))
+    assert found["mean_iou"] == pytest.approx(peer.jaccard_score(label, called, average="macro"))
 
 
 def test_the_constant_prevalence_has_no_skill_and_no_ranking():
@@ -90,9 +95,9 @@ UNDEFINED = {
     "no positive": (
         np.full(4, 0.75),
         [0, 0, 0, 0],
-        {"skill", "auroc", "average_precision", "recall", "f1", "iou"},
+        {"skill", "auroc", "average_precision", "recall", "f1", "iou", "mean_iou"},
     ),
-    "no negative": (np.full(4, 0.75), [1, 1, 1, 1], {"skill", "auroc"}),
+    "no negative": (np.full(4, 0.75), [1, 1, 1, 1], {"skill", "auroc", "iou_not", "mean_iou"}),
     "no pixel": (np.full(4, 0.75), [255, 255, 255, 255], set(METRICS) - {"n"}),
 }
 
@@ -115,6 +120,25 @@ def test_best_f1_threshold_is_the_best_of_all():
     every = [peer.f1_score(label, probability >= t) for t in np.unique(probability)]
     assert peer.f1_score(label, probability >= best) == pytest.approx(max(every))
     assert score(scores.counts(best))["f1"] == pytest.approx(max(every))
+
+
+def test_mean_iou_worked_by_hand_where_one_landslide_is_missed():
+    # TP 1, FP 1, FN 1, TN 5: landslide 1/3, the other class 5/7
+    label = np.array([1, 1, 0, 0, 0, 0, 0, 0], np.uint8)
+    found = score(ScoreHistogram.of(np.array([0.75, 0.25, 0.75, 0, 0, 0, 0, 0], np.float32), label).counts())
+    assert found["iou"] == pytest.approx(1 / 3)
+    assert found["iou_not"] == pytest.approx(5 / 7)
+    assert found["mean_iou"] == pytest.approx((1 / 3 + 5 / 7) / 2)
+    assert found["f1"] == pytest.approx(2 * found["iou"] / (1 + found["iou"])), "of the class alone, never pooled"
+
+
+@pytest.mark.parametrize("positives", [0, 2, 4, 6, 8])
+def test_the_majority_class_scores_what_its_map_scores(positives):
+    label = np.repeat(np.array([1, 0], np.uint8), [positives, 8 - positives])
+    says = np.full(8, 0.75 if positives > 4 else 0.25, np.float32)
+    found = score(ScoreHistogram.of(says, label).counts(0.5))
+    for name, value in majority_class(positives / 8).items():
+        assert value == pytest.approx(found[name], nan_ok=True), name
 
 
 def test_no_threshold_without_a_positive():

@@ -37,9 +37,9 @@ def waves(seed, count=4):
     return Batch(torch.tensor(x, dtype=torch.float32), valid, torch.zeros(count, SIDE, SIDE, dtype=torch.uint8), tiles)
 
 
-@pytest.fixture(scope="module")
-def trained():
-    net = new_net().train()
+@pytest.fixture(scope="module", params=["absolute", "ssim"])
+def trained(request):
+    net = new_net(residual=request.param).train()
     optimiser = torch.optim.Adam(net.parameters(), 5e-3)
     for step in range(60):
         loss = sum(net.losses(waves(step)).values())
@@ -52,8 +52,10 @@ def trained():
 
 
 def test_what_is_planted_stands_out(trained):
+    """A square that is too bright by the absolute difference; one of another texture by SSIM, which is made for it."""
     batch = waves(2000)
-    batch.x[:, :, 20:36, 20:36] = torch.tensor(np.random.default_rng(0).normal(0, 1.5, (4, 2, 16, 16)))
+    texture = torch.tensor(np.random.default_rng(0).normal(0, 1.5, (4, 2, 16, 16)), dtype=torch.float32)
+    batch.x[:, :, 20:36, 20:36] = texture if trained.residual == "ssim" else 5.0
     with torch.no_grad():
         score = trained.predict(batch)[:, 0]
     planted = torch.zeros(SIDE, SIDE, dtype=torch.bool)

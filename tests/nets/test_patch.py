@@ -9,7 +9,7 @@ from headscarp.core.errors import RecipeError, SourceError
 from headscarp.nets import make_net
 from headscarp.nets.batch import Batch
 from headscarp.nets.net import Statistics
-from headscarp.nets.patch import patch_labels, spread
+from headscarp.nets.patch import patch_labels
 
 BANDS = (Band("a", "continuous"),)
 STATISTICS = Statistics({"a": 0.0}, {"a": 1.0}, 0.5)
@@ -39,7 +39,6 @@ def test_a_patch_is_a_landslide_by_its_labelled_pixels_alone():
     y[0, 20, 20] = 1
     assert patch_labels(y, 16)[0].tolist() == [[255, 1], [0, 1]]
     assert patch_labels(y, 16, share=0.5)[0].tolist() == [[255, 0], [0, 1]]
-    assert torch.equal(spread(patch_labels(y, 16), 16)[0, ::16, ::16], patch_labels(y, 16)[0])
 
 
 def test_it_learns_a_rule_of_patches_and_says_one_value_for_each():
@@ -52,9 +51,8 @@ def test_it_learns_a_rule_of_patches_and_says_one_value_for_each():
         optimiser.step()
     batch, slid = planted(99)
     with torch.no_grad():
-        said = net.eval().predict(batch)[:, 0]
-    by_patch = said[:, ::16, ::16].numpy()
-    assert torch.equal(spread(said[:, ::16, ::16], 16), said)
+        by_patch = net.eval().predict(batch)[:, 0].numpy()
+    assert by_patch.shape == slid.shape
     assert by_patch[slid].mean() > by_patch[~slid].mean() + 0.4
 
 

@@ -13,7 +13,7 @@ from headscarp.train.fit import fit
 
 ARGUMENTS = {
     "deeplab": {"window_px": 64},
-    "patch": {"patch_px": 16},
+    "patch": {"patch_px": 16, "share": 0.15},
     "anomaly": {"base": 2, "percentile": 90.0},
     "spectral": {"of": ["slope"]},
 }

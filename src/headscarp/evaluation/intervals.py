@@ -210,17 +210,20 @@ def resampled(
     metrics: Sequence[str] = tuple(METRICS),
     resamples: int = 1000,
 ) -> list[dict[str, np.ndarray]]:
-    """Metrics of each resample, the same draws for every member of `several` (nets over the same blocks).
+    """Metrics of each resample, the same draws for every member of `several` (nets over the same blocks; those that
+    only some have, since they are scored in larger squares, are empty for the others).
 
     Returns for each a dict name -> (resamples,), NaN where undefined; all NaN with fewer than two blocks.
     """
     found: list[dict[str, list[np.ndarray]]] = [{name: [] for name in metrics} for _ in several]
-    n_blocks = len(several[0])
+    every = sorted(set().union(*(blocks.names for blocks in several)), key=lambda name: (type(name).__name__, name))
+    at = {name: place for place, name in enumerate(every)}
+    n_blocks = len(every)
     if n_blocks < 2:
         return [{name: np.full(resamples, np.nan) for name in metrics} for _ in several]
     for weights in drawn_weights(n_blocks, rng, resamples):
         for blocks, values in zip(several, found, strict=True):
-            counts = blocks.counts(weights)
+            counts = blocks.counts(weights[:, [at[block] for block in blocks.names]])
             for name in metrics:
                 values[name].append(METRICS[name](counts))
     return [{name: np.concatenate(parts) for name, parts in values.items()} for values in found]

@@ -1,11 +1,13 @@
 """The metrics of a probability map against labels, each a pure function of counts.
 
 Every metric is written over leading axes, so the same line serves one whole evaluation and a thousand bootstrap
-resamples at once. All are of the positive class (landslide); there is no averaging over classes, which would let
-99 % of easy negatives hide a net that finds nothing. Nothing here reads pixels: `streaming` and `intervals` do.
+resamples at once. All are of the positive class (landslide) unless their name says otherwise; nothing is pooled over
+classes, which would let 99 % of easy negatives hide a net that finds nothing. Nothing here reads pixels: `streaming`
+and `intervals` do.
 
 Undefined values are NaN, never 0 or 1: precision where nothing is predicted positive, recall, f1, iou, auroc and
-average precision where there is no positive, auroc where there is no negative, skill where one class is missing.
+average precision where there is no positive, auroc and iou_not where there is no negative, skill and mean_iou where one
+class is missing.
 """
 
 from collections.abc import Callable
@@ -125,6 +127,21 @@ def iou(counts: Counts) -> np.ndarray:
     return np.where(counts.n_positive > 0, _ratio(counts.true_positives, union), np.nan)
 
 
+def iou_not(counts: Counts) -> np.ndarray:
+    """Intersection over union of the other class, "no landslide": TN / (TN + FP + FN); NaN where there is none."""
+    missed = counts.n_positive - counts.true_positives
+    right = counts.n_negative - counts.false_positives
+    return np.where(counts.n_negative > 0, _ratio(right, counts.n_negative + missed), np.nan)
+
+
+def mean_iou(counts: Counts) -> np.ndarray:
+    """Mean of `iou` and `iou_not`, each class counting the same; NaN where one class is missing.
+
+    Always saying "no landslide" has (1 - prevalence) / 2 here: about one half where landslides are rare.
+    """
+    return (iou(counts) + iou_not(counts)) / 2
+
+
 def prevalence(counts: Counts) -> np.ndarray:
     """Share of positives among the labelled pixels."""
     return _ratio(counts.n_positive, n(counts))
@@ -147,17 +164,37 @@ METRICS: dict[str, Callable[[Counts], np.ndarray]] = {
     "recall": recall,
     "f1": f1,
     "iou": iou,
+    "iou_not": iou_not,
+    "mean_iou": mean_iou,
     "prevalence": prevalence,
     "n": n,
 }
 
 LOWER_IS_BETTER = frozenset({"nll", "brier", "ece"})
+OF_PROBABILITIES = frozenset({"nll", "skill", "brier", "ece"})  # undefined for ranks and other scores in [0, 1]
 DESCRIPTIVE = frozenset({"prevalence", "n"})  # of the data, not of the net: neither high nor low is better
 
 
 def score(counts: Counts) -> dict[str, float]:
     """All metrics of one evaluation, by name; undefined ones are NaN."""
     return {name: float(metric(counts)) for name, metric in METRICS.items()}
+
+
+def majority_class(share: float) -> dict[str, float]:
+    """What always saying the commoner class reaches where positives have this share: by metric, undefined ones NaN."""
+    says_positive, nan = share > 0.5, float("nan")
+    there = share > 0
+    return {
+        "accuracy": max(share, 1 - share),
+        "precision": share if says_positive else nan,
+        "recall": float(says_positive) if there else nan,
+        "f1": (2 * share / (1 + share) if says_positive else 0.0) if there else nan,
+        "iou": (share if says_positive else 0.0) if there else nan,
+        "iou_not": (0.0 if says_positive else 1 - share) if share < 1 else nan,
+        "mean_iou": max(share, 1 - share) / 2 if 0 < share < 1 else nan,
+        "average_precision": share if there else nan,
+        "prevalence": share,
+    }
 
 
 def best_f1_threshold(scores: "ScoreHistogram") -> float:

@@ -23,12 +23,31 @@ from headscarp.nets.net import Net
 from headscarp.tiles.reader import TileReader, make_batch
 
 Predictor = Callable[[Batch], np.ndarray]
-"""Batch -> (B, h, w) float32 probabilities, halo included."""
+"""Batch -> (B, h, w) float32 probabilities, halo included; one for each square where it has `Squares`."""
 
 Recode = Callable[[np.ndarray], np.ndarray]
 """Pixels (C, H, W) of a stack -> the same with the class codes that the predictor knows."""
 
 PREVIEW_PX = 900
+
+
+@dataclass(frozen=True)
+class Squares:
+    """What is predicted and counted once each. stride: side in pixels of a square, 1 for pixels themselves.
+
+    labels: (h, w) uint8 labels of pixels -> (h / stride, w / stride) of squares, 255 where one does not count.
+    """
+
+    stride: int
+    labels: Callable[[np.ndarray], np.ndarray]
+
+    @staticmethod
+    def of_net(net: Net) -> "Squares":
+        """Those that a net is trained on."""
+        return Squares(net.stride, lambda y: net.targets(torch.from_numpy(y)[None])[0].numpy())
+
+
+PIXELS = Squares(1, lambda y: y)
 
 
 @dataclass
@@ -85,13 +104,16 @@ def score_part(
     workers: int = 1,
     preview: Preview | None = None,
     recode: Recode | None = None,
+    squares: Squares = PIXELS,
     label: str = "evaluate",
 ) -> PartScores:
-    """Counts a predictor's probabilities over tiles, each pixel once, on so many threads.
+    """Counts a predictor's probabilities over tiles, each pixel (or square) once, on so many threads.
 
-    The reader's split decides which pixels count. block_px: side of the squares of ground that intervals resample.
-    The result does not depend on the number of threads or the order of tiles.
+    The reader's split decides which pixels count. block_px: side of the squares of ground that intervals resample; a
+    square that the predictor gives one value belongs to that of its first pixel. The result does not depend on the
+    number of threads or the order of tiles.
     """
+    side = squares.stride
     local, everyone, lock = threading.local(), [], threading.Lock()
 
     def work(tile: Tile) -> Done:
@@ -106,12 +128,13 @@ def score_part(
         pixels = pixels if recode is None else replace(pixels, x=recode(pixels.x))
         if not (labels != 255).any():
             return Done("")
-        probability = predictor(make_batch([pixels], [tile]))[0][inner]
-        local.scores.histogram.update(probability, labels)
-        local.scores.blocks.update(_ground_blocks(tile, labels.shape, block_px), probability, labels)
+        own = tuple(slice(part.start // side, part.stop // side) for part in inner)
+        probability, wanted = predictor(make_batch([pixels], [tile]))[0][own], squares.labels(labels)
+        local.scores.histogram.update(probability, wanted)
+        local.scores.blocks.update(_ground_blocks(tile, wanted.shape, side, block_px), probability, wanted)
         if preview is not None:
             with lock:
-                preview.add(tile.window, probability, labels)
+                preview.add(tile.window, probability.repeat(side, axis=0).repeat(side, axis=1), labels)
         return Done("")
 
     threads = torch.get_num_threads()
@@ -136,6 +159,11 @@ class NetPredictor:
     def of_bundle(bundle: Bundle) -> "NetPredictor":
         return NetPredictor(net_from_bundle(bundle), calibration_from_json(bundle.calibration).apply)
 
+    @property
+    def gives_probabilities(self) -> bool:
+        """Whether its first output is a probability, and no rank or other score."""
+        return self.net.outputs[0].name == "probability"
+
     def __call__(self, batch: Batch) -> np.ndarray:
         device = next((p.device for p in self.net.parameters()), torch.device("cpu"))
         with torch.inference_mode():
@@ -143,8 +171,9 @@ class NetPredictor:
         return probability if self.calibration is None else self.calibration(probability)
 
 
-def _ground_blocks(tile: Tile, shape: tuple[int, int], block_px: int) -> np.ndarray:
-    """(h, w) int64: which square of ground each pixel stands on, one number over the whole raster and all samples."""
-    rows = (tile.window.row + np.arange(shape[0])) // block_px
-    cols = (tile.window.col + np.arange(shape[1])) // block_px
+def _ground_blocks(tile: Tile, shape: tuple[int, int], side: int, block_px: int) -> np.ndarray:
+    """(h, w) int64: which block of ground each square of so many pixels begins on, one number over the whole raster and
+    all samples."""
+    rows = (tile.window.row + side * np.arange(shape[0])) // block_px
+    cols = (tile.window.col + side * np.arange(shape[1])) // block_px
     return (tile.sample * 1_000_000 + rows[:, None]) * 1_000_000 + cols[None, :]

@@ -125,7 +125,11 @@ def as_markdown(
     """A table for people: a row per net, a column per split, metric and part, intervals in brackets."""
     columns, nets = pivot(rows, metrics=metrics, parts=parts)
     heads = ["net", *(f"{split} {metric} {part}" for split, metric, part in columns)]
-    body = [[net, *(_as_cell(row, digits) for row in line)] for net, line in nets.items()]
+    return markdown_table(heads, [[net, *(_as_cell(row, digits) for row in line)] for net, line in nets.items()])
+
+
+def markdown_table(heads: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown, columns as wide as they have to be; the first one stands left, the others right."""
     widths = [max(len(line[i]) for line in [heads, *body]) for i in range(len(heads))]
     rule = ["-" * width if i == 0 else "-" * (width - 1) + ":" for i, width in enumerate(widths)]
     lines = [

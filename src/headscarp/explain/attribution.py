@@ -31,7 +31,7 @@ class Attribution:
     planes: (bands, H, W) float32, context included; what the pixel's value of a band adds, times the counted pixels, so
     that a plane of a net without context holds log-odds of each pixel. total: (bands,) sums in mean log-odds. change:
     mean log-odds minus those where nothing is known, which total sums up to. error: total.sum() - change. counted: how
-    many pixels.
+    many pixels, or squares of the net's stride.
     """
 
     planes: np.ndarray
@@ -49,13 +49,14 @@ class Attribution:
 def attribute(net: PixelNet, batch: Batch, counted: np.ndarray, *, steps: int = 16) -> Attribution:
     """Integrated gradients of a net on one tile, by band. Method: Sundararajan, Taly and Yan (2017).
 
-    batch: one tile, context included. counted: (H, W) bool, whose log-odds are averaged; at least one. steps: of the
+    batch: one tile, context included. counted: (H, W) bool, whose log-odds are averaged, or those of the squares that
+    they are in; at least one. steps: of the
     Gauss-Legendre rule, doubled up to three times until the sum is complete to 1 % or 0.01. A band's classes, its two
     directions and what is read of it uphill are summed.
     """
     owners = feature_owners(net)
-    where = torch.from_numpy(counted)
-    number = int(counted.sum())
+    where = torch.nn.functional.max_pool2d(torch.from_numpy(counted)[None].float(), net.stride)[0] > 0
+    number = int(where.sum())
     if not len(owners):
         nothing = np.zeros((len(net.bands), *counted.shape), np.float32)
         return Attribution(nothing, nothing.sum(axis=(1, 2), dtype=np.float64), 0.0, 0.0, number)

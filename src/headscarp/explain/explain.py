@@ -129,6 +129,7 @@ def explain(
             assert batch.y is not None
             found.append(attribute(net, batch, (batch.y[0] != 255).numpy(), steps=steps))
             bar.advance()
+        chosen = [replace(batch, y=net.targets(batch.y)) for batch in chosen]  # type: ignore[arg-type]
         skill, falls = skill_lost(predictor, chosen, np.random.default_rng([seed, 1]), repeats=repeats, bar=bar)
     explanation = Explanation(
         net=bundle.net,

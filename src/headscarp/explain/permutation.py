@@ -27,9 +27,10 @@ def skill_lost(
 ) -> tuple[float, np.ndarray]:
     """The log-skill of a predictor on tiles, and for each band how much it falls when its pixels come from other tiles.
 
-    batches: one tile each, all of one size, labels included. Returns the skill against the best constant on these
-    pixels, and (bands, repeats) falls; each repeat deals the tiles anew, and no tile keeps its own pixels. Where the
-    other tile has no valid pixel the own one stays. Method: Breiman (2001), by blocks. Raises SplitError.
+    batches: one tile each, all of one size, with a label for each value of the predictor. Returns the skill against the
+    best constant on these pixels, and (bands, repeats) falls; each repeat deals the tiles anew, and no tile keeps its
+    own pixels. Where the other tile has no valid pixel the own one stays. Method: Breiman (2001), by blocks. Raises
+    SplitError.
     """
     if len(batches) < 2:
         raise SplitError(

@@ -99,7 +99,8 @@ def explain_place(
             "outside the study area; give another one"
         )
     batch = make_batch([replace(pixels, x=recode(pixels.x))], [tile])
-    probability = float(predictor(batch)[0][inner][row - window.row, col - window.col])
+    at_place = ((halo + row - window.row) // net.stride, (halo + col - window.col) // net.stride)
+    probability = float(predictor(batch)[0][at_place])
     found = attribute(net, batch, counted, steps=steps)
     order = np.argsort(-found.strength, kind="stable")
     planes = np.where(counted[inner], found.planes[order][:, *inner], np.nan).astype(np.float32)

@@ -15,23 +15,25 @@ from headscarp.nets.batch import Batch
 from headscarp.nets.draws import normal_draws
 from headscarp.nets.layers import Encode
 from headscarp.nets.net import Net, Output, Schedule, Statistics
-from headscarp.nets.ssim import WINDOW, ssim_map
+from headscarp.nets.ssim import WINDOW, gaussian_blur, ssim_map
 from headscarp.nets.unet import ALIGN, UNetTrunk, batch_norm, unet_reach
 
 QUANTILES = 1025
 DATA_RANGE = 6.0
 _PER_TILE = 4096
-_RESIDUALS = ("ssim", "absolute")
+_RESIDUALS = ("absolute", "ssim")
 
 
 class Anomaly(Net):
     """A denoising U-Net f, trained to bring x back from x + z, z ~ N(0, sigma), by the loss 1 - SSIM(x, f(x + z)).
 
     x is encoded and standardised by training pixels, so that sigma counts in standard deviations; the SSIM has a window
-    of 11 and takes a range of 6 of them. Where the net fails is abnormal: the residual of a pixel is 1 - SSIM there, or
-    the absolute difference, mean over features. Its score is the share of pixels of held-out tiles that have a smaller
-    residual, by a table that `settle` fits on the validation part. Noise of maps is drawn from place and seed, so that
-    tiles give what the whole gives. Source: Kimura (2019), with N(0, 1) on unscaled data and no fixed threshold.
+    of 11 and takes a range of 6 of them. Where the net fails is abnormal: the residual of a pixel is the absolute
+    difference, averaged in the same window, or 1 - SSIM there; mean over features. SSIM weighs differences by contrast,
+    so that dull ground stands out by it and bright scars do not (docs/detection.md has figures). Its score is the share
+    of pixels of held-out tiles that have a smaller residual, by a table that `settle` fits on the validation part.
+    Noise of maps is drawn from place and seed, so that tiles give what the whole gives. Source: Kimura (2019), with
+    N(0, 1) on unscaled data and no fixed threshold.
 
     Tiles with a larger share of known landslides than `contamination` count for nothing, in training and in `settle`;
     labels are not used otherwise.
@@ -55,10 +57,10 @@ class Anomaly(Net):
         seed: int = 0,
         percentile: float = 95.0,
         contamination: float = 0.5,
-        residual: str = "ssim",
+        residual: str = "absolute",
     ) -> None:
         """base: channels of the first stage. sigma: of the noise. seed: of the noise in maps. percentile: of normal
-        pixels, from which on a pixel is abnormal. residual: "ssim" or "absolute". Raises RecipeError for what cannot
+        pixels, from which on a pixel is abnormal. residual: "absolute" or "ssim". Raises RecipeError for what cannot
         be."""
         super().__init__(bands, resolution_m=resolution_m, statistics=statistics)
         for name, value, low, high in (
@@ -99,7 +101,7 @@ class Anomaly(Net):
         x = self.encode(batch.x)
         rebuilt = self._rebuilt(x, batch)
         if self.residual == "absolute":
-            return (rebuilt - x).abs().mean(dim=1)
+            return gaussian_blur((rebuilt - x).abs().mean(dim=1))
         return (1 - ssim_map(rebuilt, x, data_range=DATA_RANGE).mean(dim=1)).clamp(min=0)
 
     def settle(self, batches: Iterable[Batch]) -> None:

@@ -24,6 +24,7 @@ from headscarp.nets.pretrained import flat_counters, load_encoder
 
 ALIGN = 16
 IMAGENET = "imagenet"
+HUB = "not said by segmentation-models-pytorch; see the model's page on its hub"
 
 
 class DeepLab(PixelNet):
@@ -67,7 +68,7 @@ class DeepLab(PixelNet):
         self.objective = make_objective(loss, prior)
         self.encode = Encode(self.bands, statistics)
         self.front_features = tuple(band.name for band in self.bands for _ in feature_names([band]))
-        self.trunk = _make_trunk(encoder, len(self.encode.names), weights, statistics.prevalence)
+        self.trunk, self.pretrained = _make_trunk(encoder, len(self.encode.names), weights, statistics.prevalence)
         if self.detail:
             self.trunk = _detailed(self.trunk, self.detail, statistics.prevalence)
 
@@ -86,7 +87,10 @@ class DeepLab(PixelNet):
         return {**own, "detail": self.detail}
 
 
-def _make_trunk(encoder: str, channels: int, weights: str | None, prevalence: float) -> nn.Module:
+def _make_trunk(
+    encoder: str, channels: int, weights: str | None, prevalence: float
+) -> tuple[nn.Module, dict[str, str]]:
+    """The trunk, and where its weights come from."""
     smp = import_with_torchvision("segmentation_models_pytorch")
     if encoder not in smp.encoders.encoders and not encoder.startswith("tu-"):
         raise RecipeError(
@@ -109,12 +113,13 @@ def _make_trunk(encoder: str, channels: int, weights: str | None, prevalence: fl
             f"the ImageNet weights of {encoder!r} cannot be fetched ({_first_line(error)}); where there is no network, "
             "fetch the file elsewhere and give its path as weights, or leave weights out to train from scratch"
         ) from error
+    origin = {"source": f"{IMAGENET} weights of {encoder} by the hub", "licence": HUB} if weights == IMAGENET else {}
     if weights not in (None, IMAGENET):
-        load_encoder(trunk.encoder, Path(weights))
+        origin = load_encoder(trunk.encoder, Path(weights))
     pooling = trunk.decoder.aspp[0].convs[-1]
     pooling[2] = _PooledNorm.like(pooling[2])
     nn.init.constant_(trunk.segmentation_head[0].bias, log_odds(prevalence))
-    return flat_counters(trunk)
+    return flat_counters(trunk), origin
 
 
 def _detailed(trunk: Any, channels: int, prevalence: float) -> nn.Module:

@@ -6,6 +6,7 @@ Nets know tensors and bands; refuse to know files, grids or coordinate systems.
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, final
 
 import torch
@@ -63,8 +64,9 @@ class Statistics:
 class Net(nn.Module, ABC):
     """A net under the contract: losses, predict, outputs, and what tiling has to know.
 
-    reach: context pixels needed on each side. align: read windows begin and end at multiples of this. stride: input
-    pixels per output pixel. local: False where a layer sees the whole tile.
+    reach: context pixels needed on each side. align: read windows begin and end at multiples of this. stride: side in
+    pixels of the squares of ground that get one value each, a divisor of align. local: False where a layer sees the
+    whole tile.
     """
 
     schedule: ClassVar[Schedule] = Schedule()
@@ -80,6 +82,8 @@ class Net(nn.Module, ABC):
     own_threshold: float | None = None
     opening_px: ClassVar[int] = 0
     """Radius in pixels of the opening that takes specks off a map before polygons are drawn from it."""
+    pretrained: Mapping[str, str] = MappingProxyType({})
+    """Where weights came from that it began with: source, sha256 of a file, licence. A bundle keeps it."""
     outputs: tuple[Output, ...] = (Output("probability"),)
 
     def __init__(self, bands: Sequence[Band], *, resolution_m: float, statistics: Statistics) -> None:
@@ -97,6 +101,11 @@ class Net(nn.Module, ABC):
     def predict(self, batch: Batch) -> torch.Tensor:
         """(B, K, H / stride, W / stride) float32, one band for each of `outputs`, halo included; the caller crops."""
 
+    def targets(self, y: torch.Tensor) -> torch.Tensor:
+        """What the net is to say of labels y (B, H, W): (B, H / stride, W / stride) uint8, 1, 0 or 255; y itself at
+        stride 1. Losses and scores count each of these once."""
+        return y
+
     def settle(self, batches: Iterable[Batch]) -> None:
         """Called once when training has ended, on the CPU in evaluation mode, with the tiles of the validation part."""
 
@@ -106,7 +115,8 @@ class Net(nn.Module, ABC):
 
 
 class PixelNet(Net):
-    """A net that gives every pixel one landslide probability: front, trunk, sigmoid, negative log-likelihood.
+    """A net that gives every pixel, or every square of `stride` pixels, one landslide probability: front, trunk,
+    sigmoid, negative log-likelihood.
 
     The front turns bands into a dense tensor (encoding, alignment, first layer); the trunk maps it to a logit and
     is plain layers only, so that inference engines can take it as it is.
@@ -122,13 +132,9 @@ class PixelNet(Net):
         """(B, F, H, W) float32, finite everywhere, from bands as they stand in the stack."""
 
     def logits(self, batch: Batch) -> torch.Tensor:
-        """(B, 1, H, W) log-odds of a landslide."""
+        """(B, 1, H / stride, W / stride) log-odds of a landslide."""
         logits: torch.Tensor = self.trunk(self.front(batch))
         return logits
-
-    def targets(self, y: torch.Tensor) -> torch.Tensor:
-        """What the net is to say of labels y, of the same shape and values; for most nets y itself."""
-        return y
 
     @final
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:

@@ -1,7 +1,7 @@
 """The patch classifier: one label for each square of ground, by an encoder of timm.
 
-Its map repeats the probability of a patch over the pixels of that patch. Refuses to say where in a patch a landslide
-is.
+It gives one probability a patch, which maps repeat over the pixels of that patch. Refuses to say where in a patch a
+landslide is.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from headscarp.nets.deeplab import IMAGENET
 from headscarp.nets.features import log_odds
 from headscarp.nets.layers import Encode
 from headscarp.nets.net import PixelNet, Schedule, Statistics
-from headscarp.nets.pretrained import flat_counters, load_encoder
+from headscarp.nets.pretrained import UNKNOWN_LICENCE, flat_counters, load_encoder
 
 PATCH_SIZES = (16, 32, 64)
 
@@ -57,10 +57,11 @@ class Patch(PixelNet):
         if not 0 <= share < 1:
             raise RecipeError(f"share is {share}; it has to be at least 0 and below 1")
         self.encoder, self.patch_px, self.share = encoder, int(patch_px), float(share)
-        self.align = self.patch_px
+        self.align = self.stride = self.patch_px
         self.encode = Encode(self.bands, statistics)
         self.front_features = tuple(band.name for band in self.bands for _ in feature_names([band]))
-        classifier = _make_classifier(encoder, len(self.encode.names), weights, statistics.prevalence)
+        channels = len(self.encode.names)
+        classifier, self.pretrained = _make_classifier(encoder, channels, weights, statistics.prevalence)
         self.trunk = _Patchwise(classifier, self.patch_px)
 
     def front(self, batch: Batch) -> torch.Tensor:
@@ -73,8 +74,8 @@ class Patch(PixelNet):
         return encoded
 
     def targets(self, y: torch.Tensor) -> torch.Tensor:
-        """(B, H, W) uint8: the label of its patch for every pixel, so that each labelled patch counts the same."""
-        return spread(patch_labels(y, self.patch_px, share=self.share), self.patch_px)
+        """(B, H / patch_px, W / patch_px) uint8: the label of each patch, see `patch_labels`."""
+        return patch_labels(y, self.patch_px, share=self.share)
 
     def arguments(self) -> dict[str, Any]:
         """Without `weights`: a trained net brings its own."""
@@ -91,13 +92,8 @@ def patch_labels(y: torch.Tensor, patch_px: int, *, share: float = 0.0) -> torch
     return torch.where(labelled > 0, found, torch.full_like(found, UNLABELLED))
 
 
-def spread(patches: torch.Tensor, patch_px: int) -> torch.Tensor:
-    """(..., h, w) values of patches -> (..., h * patch_px, w * patch_px), repeated over their pixels."""
-    return patches.repeat_interleave(patch_px, -1).repeat_interleave(patch_px, -2)
-
-
 class _Patchwise(nn.Module):
-    """A classifier of images as a layer over patches: (B, F, H, W) -> (B, 1, H, W)."""
+    """A classifier of images as a layer over patches: (B, F, H, W) -> (B, 1, H / patch_px, W / patch_px)."""
 
     def __init__(self, classifier: nn.Module, patch_px: int) -> None:
         super().__init__()
@@ -107,11 +103,14 @@ class _Patchwise(nn.Module):
         b, f, h, w = x.shape
         p = self.patch_px
         patches = x.reshape(b, f, h // p, p, w // p, p).permute(0, 2, 4, 1, 3, 5).reshape(-1, f, p, p)
-        logits = self.classifier(patches).reshape(b, 1, h // p, w // p)
-        return spread(logits, p)
+        logits: torch.Tensor = self.classifier(patches)
+        return logits.reshape(b, 1, h // p, w // p)
 
 
-def _make_classifier(encoder: str, channels: int, weights: str | None, prevalence: float) -> nn.Module:
+def _make_classifier(
+    encoder: str, channels: int, weights: str | None, prevalence: float
+) -> tuple[nn.Module, dict[str, str]]:
+    """The classifier, and where its weights come from."""
     timm = import_with_torchvision("timm")
     if not timm.is_model(encoder):
         raise RecipeError(f"there is no encoder {encoder!r} in timm; use one such as resnet18 or resnet50")
@@ -124,14 +123,19 @@ def _make_classifier(encoder: str, channels: int, weights: str | None, prevalenc
             f"the ImageNet weights of {encoder!r} cannot be fetched ({type(error).__name__}); where there is no "
             "network, fetch the file elsewhere and give its path as weights, or leave weights out"
         ) from error
+    origin = {}
     if weights is None:
         _start_every_branch(made)
-    elif weights != IMAGENET:
-        load_encoder(made, Path(weights))
+    elif weights == IMAGENET:
+        facts = made.pretrained_cfg
+        source = facts.get("hf_hub_id") or facts.get("url") or encoder
+        origin = {"source": str(source), "licence": str(facts.get("license") or UNKNOWN_LICENCE)}
+    else:
+        origin = load_encoder(made, Path(weights))
     head = made.get_classifier()
     if isinstance(head, nn.Linear):
         nn.init.constant_(head.bias, log_odds(prevalence))
-    return flat_counters(made)
+    return flat_counters(made), origin
 
 
 def _start_every_branch(encoder: nn.Module) -> None:

@@ -1,8 +1,10 @@
 """Encoder weights from a local file, fitted to any number of features. Reads tensors only, never code.
 
-Refuses files that do not hold the encoder that is asked for, naming what is missing.
+Says where weights come from and under which licence, as far as that is written down. Refuses files that do not hold the
+encoder that is asked for, naming what is missing.
 """
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,14 +18,22 @@ _PREFIXES = ("module.", "model.", "backbone.", "encoder.")
 _HEADS = ("fc.", "classifier.", "head.")
 
 
-def load_encoder(encoder: nn.Module, path: str | Path) -> None:
-    """Puts the weights of a file into an encoder, in place.
+UNKNOWN_LICENCE = "not said by the file; see where it comes from"
+_LICENCE_KEYS = ("license", "licence")
+
+
+def load_encoder(encoder: nn.Module, path: str | Path) -> dict[str, str]:
+    """Puts the weights of a file into an encoder, in place; returns the file's source, sha256 and licence.
 
     path: .safetensors, or a state dict of torch (.pt, .pth; read with weights_only). Names may carry a prefix such as
-    "encoder."; a classifier at the end is left out. The first layer is adapted by `adapt_channels`. Raises SourceError
-    for a file that cannot be read, RecipeError for one of another encoder.
+    "encoder."; a classifier at the end is left out. The first layer is adapted by `adapt_channels`. The licence is what
+    stands under "license" in the metadata of .safetensors, or beside the state dict of torch; else the text file with
+    ".license" behind the file's name. Raises SourceError for a file that cannot be read, RecipeError for one of another
+    encoder.
     """
-    found = {_bare(name): tensor for name, tensor in _read(Path(path)).items()}
+    path = Path(path)
+    tensors, licence = _read(path)
+    found = {_bare(name): tensor for name, tensor in tensors.items()}
     wanted = encoder.state_dict()
     counters = {name for name in wanted if name.endswith("num_batches_tracked")}
     needed = [name for name in wanted if name not in counters and not name.startswith(_HEADS)]
@@ -43,6 +53,9 @@ def load_encoder(encoder: nn.Module, path: str | Path) -> None:
             "give a file of the same encoder, or set encoder to the one that the file holds"
         )
     encoder.load_state_dict({name: found[name] for name in needed}, strict=False)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"source": str(path), "sha256": digest, "licence": licence or _licence_beside(path)}
 
 
 def adapt_channels(weight: torch.Tensor, channels: int) -> torch.Tensor:
@@ -65,12 +78,15 @@ def flat_counters(module: nn.Module) -> nn.Module:
     return module
 
 
-def _read(path: Path) -> Mapping[str, torch.Tensor]:
+def _read(path: Path) -> tuple[Mapping[str, torch.Tensor], str]:
+    """Tensors by name, and the licence that stands beside them, "" where none does."""
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
+            from safetensors import safe_open
 
-            return load_file(path)
+            with safe_open(path, framework="pt") as file:
+                names = file.keys()
+                return {name: file.get_tensor(name) for name in names}, _licence_in(file.metadata() or {})
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise SourceError(f"there is no file of weights at {path}; check the path in net_arguments") from error
@@ -78,13 +94,23 @@ def _read(path: Path) -> Mapping[str, torch.Tensor]:
         raise SourceError(
             f"{path} cannot be read as weights ({error}); give a .safetensors file, or a state dict of tensors only"
         ) from error
+    licence = _licence_in(state) if isinstance(state, Mapping) else ""
     for key in ("state_dict", "model", "encoder"):
         if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
             state = state[key]
     tensors = {k: v for k, v in state.items() if isinstance(v, torch.Tensor)} if isinstance(state, Mapping) else {}
     if not tensors:
         raise SourceError(f"{path} holds no tensors by name; give a state dict")
-    return tensors
+    return tensors, licence
+
+
+def _licence_in(facts: Mapping[str, Any]) -> str:
+    return next((str(facts[key]) for key in _LICENCE_KEYS if isinstance(facts.get(key), str)), "")
+
+
+def _licence_beside(path: Path) -> str:
+    beside = path.with_name(f"{path.name}.license")
+    return beside.read_text(encoding="utf-8").strip() if beside.is_file() else UNKNOWN_LICENCE
 
 
 def _bare(name: str) -> str:

@@ -29,14 +29,15 @@ def ssim_map(x: torch.Tensor, y: torch.Tensor, *, data_range: float) -> torch.Te
     c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
     with torch.autocast(x.device.type, enabled=False):  # differences of squares need all of float32
         x, y = x.float(), y.float()
-        mean_x, mean_y = _blur(x), _blur(y)
+        mean_x, mean_y = gaussian_blur(x), gaussian_blur(y)
         product, squares = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
-        covariance = _blur(x * y) - product
-        variances = (_blur(x * x + y * y) - squares).clamp(min=0)
+        covariance = gaussian_blur(x * y) - product
+        variances = (gaussian_blur(x * x + y * y) - squares).clamp(min=0)
         return (2 * product + c1) * (2 * covariance + c2) / ((squares + c1) * (variances + c2))
 
 
-def _blur(x: torch.Tensor) -> torch.Tensor:
+def gaussian_blur(x: torch.Tensor) -> torch.Tensor:
+    """(..., H, W) averaged with the window of `ssim_map`; mirrored beyond the edges."""
     return _along_rows(_along_columns(x))
 
 

@@ -24,7 +24,8 @@ from headscarp.nets.net import Net, PixelNet
 PRECISIONS = ("float32", "bf16")
 
 Engine = Callable[[Batch], np.ndarray]
-"""Batch of one tile, halo included -> (K, H, W) float32. Safe to call from several threads at once."""
+"""Batch of one tile, halo included -> (K, H, W) float32, of nets with a stride repeated over its pixels. Safe to call
+from several threads at once."""
 
 M = TypeVar("M", bound=torch.nn.Module)
 
@@ -40,6 +41,8 @@ def make_engine(name: str, net: Net, precision: str = "float32", *, threads: int
     """
     check_engine(name, net, precision)
     run = ENGINES[name](net.eval(), precision, threads)
+    if net.stride > 1:
+        run = _spread(run, net.stride)
     if net.window_px is not None:
         return _blended(run, net.window_px, Windows(windows_at_once(net.window_px) if name == "torch" else 1))
 
@@ -162,6 +165,17 @@ def _blended(run: Run, window_px: int, windows: Windows) -> Engine:
             return np.asarray(blend_windows(make, batch, window_px, windows)[0].numpy())
 
     return engine
+
+
+def _spread(run: Run, stride: int) -> Run:
+    """A run that gives squares as one that gives pixels."""
+
+    def spread(batch: Batch) -> np.ndarray:
+        held = [batch]
+        del batch  # see run_trunk
+        return np.repeat(np.repeat(run(held.pop()), stride, axis=-1), stride, axis=-2)
+
+    return spread
 
 
 def _for_channels_last(module: M) -> M:

@@ -127,8 +127,7 @@ def _look(bundle: Bundle, stack: xr.Dataset, gathered: Gathered, *, engine: str,
         if valid.any():
             x = pixels.x[(slice(None), *core)].copy()
             recoded = torch.from_numpy(fit.recode(pixels.x))[None]
-            made = run(Batch(x=recoded, valid=torch.from_numpy(pixels.valid)[None], tiles=(block,)))[0]
-            made = np.repeat(np.repeat(made, net.stride, axis=0), net.stride, axis=1)[core]
+            made = run(Batch(x=recoded, valid=torch.from_numpy(pixels.valid)[None], tiles=(block,)))[0][core]
             probability = np.asarray(calibration.apply(made))
             for tile in tiles_in(inside, gathered.tile_px):
                 at = (slice(tile.row - inside.row, tile.row - inside.row + tile.height),

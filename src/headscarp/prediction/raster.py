@@ -184,11 +184,6 @@ def _beside(out: Path, what: str) -> Path:
 
 
 def _check_net(bundle: Bundle, net: Net, block_px: int) -> None:
-    if net.stride != 1:
-        raise BundleError(
-            f"net {bundle.net!r} gives one value for {net.stride} x {net.stride} pixels; "
-            "predict writes maps of nets that give one for each pixel"
-        )
     if not net.local and net.window_px is None:
         raise BundleError(
             f"net {bundle.net!r} sees the whole tile at once, so maps of it depend on how they are cut; "

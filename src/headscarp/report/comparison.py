@@ -1,6 +1,6 @@
 """The report of a comparison: Table 2 for this data, curves of the nets side by side, maps, and sentences."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from headscarp.core.samples import has_samples
 from headscarp.core.stack import stack_grid
 from headscarp.evaluation.metrics import best_constant_nll
 from headscarp.evaluation.streaming import ScoreHistogram
+from headscarp.report.detection import detection_tables, write_detection_tables
 from headscarp.report.evaluation import as_cell, extent_km, read_history, small_band, small_codes
 from headscarp.report.figures import (
     history_figure,
@@ -40,8 +41,9 @@ def write_comparison_report(
     lead: Sequence[str] = (),
     notice: str = "",
 ) -> Path:
-    """Writes figures and report.html for a comparison into `out`; returns the page."""
+    """Writes figures, patches.csv, masks.csv and report.html for a comparison into `out`; returns the page."""
     out = Path(out)
+    write_detection_tables(comparison, out)
     splits = list(dict.fromkeys(row.split for row in comparison.rows))
     page = Page(
         title=title,
@@ -56,6 +58,7 @@ def write_comparison_report(
                 table=comparison_table(comparison, splits),
                 figures=tuple(_interval_figures(comparison, splits, out)),
             ),
+            *[Section(one.title, table=one.table) for one in detection_tables(comparison)],
             Section("In words", text=comparison.sentences),
             *[_split_section(comparison, stack, split, out) for split in splits],
         ],
@@ -83,8 +86,9 @@ def _interval_figures(comparison: Comparison, splits: Sequence[str], out: Path) 
         for row in comparison.rows:
             if row.metric == metric and row.part == "test" and np.isfinite(row.value) and row.net != "random":
                 values.setdefault(row.split, {})[row.net] = (row.value, row.low, row.high)
-        path = save_figure(intervals_figure(values, metric), out / f"{metric}.png")
-        figures.append((path, f"Test {metric} of each net; the random split beside the blocked one."))
+        if values:  # nothing where a class is missing in all test parts
+            path = save_figure(intervals_figure(values, metric), out / f"{metric}.png")
+            figures.append((path, f"Test {metric} of each net; the random split beside the blocked one."))
     return figures
 
 
@@ -93,9 +97,10 @@ def _split_section(comparison: Comparison, stack: xr.Dataset, split: str, out: P
     nets = [net for s, fold, net in comparison.runs if s == split and fold == folds[0]]
     pooled = {net: _pooled([comparison.runs[split, f, net] for f in folds]) for net in nets}
     shown = [net for net in nets if net not in FLAT]
+    ranks = [net for net in nets if not comparison.runs[split, folds[0], net].probabilities]
     first = comparison.runs[split, folds[0], nets[0]]
     figures = [
-        *_curves({net: pooled[net] for net in shown}, out, split),
+        *_curves({net: pooled[net] for net in shown}, ranks, out, split),
         *_histories(comparison, split, folds[0], shown, out),
     ]
     several = f", {len(folds)} folds; curves pool the test parts" if len(folds) > 1 else ""
@@ -115,10 +120,14 @@ def _split_section(comparison: Comparison, stack: xr.Dataset, split: str, out: P
     return Section(f"The {split} split{several}", figures=tuple(figures))
 
 
-def _curves(pooled: Mapping[str, ScoreHistogram], out: Path, split: str) -> list[tuple[Path, str]]:
+def _curves(
+    pooled: Mapping[str, ScoreHistogram], ranks: Collection[str], out: Path, split: str
+) -> list[tuple[Path, str]]:
+    """ranks: nets that give no probabilities, which have no reliability."""
     roc = {net: (c.x, c.y) for net, h in pooled.items() for c in [h.roc_curve()]}
     recall = {net: (c.x, c.y) for net, h in pooled.items() for c in [h.precision_recall_curve()]}
-    bins = {net: (r.predicted, r.observed, r.n) for net, h in pooled.items() for r in [h.reliability_by_mass(20)]}
+    sure = {net: h for net, h in pooled.items() if net not in ranks}
+    bins = {net: (r.predicted, r.observed, r.n) for net, h in sure.items() for r in [h.reliability_by_mass(20)]}
     any_histogram = next(iter(pooled.values()))
     prevalence = float(any_histogram.positives.sum() / max(any_histogram.n, 1))
     areas = {net: h.auroc()[0] for net, h in pooled.items()}
@@ -172,4 +181,6 @@ def _map_of(runs: Sequence[RunScores], codes: Sequence[np.ndarray]) -> np.ndarra
 
 
 def _test_nll(comparison: Comparison, split: str, net: str) -> float:
-    return next(r.value for r in comparison.rows if (r.net, r.split, r.part, r.metric) == (net, split, "test", "nll"))
+    """NLL of the test part; infinite for ranks, which have none."""
+    value = next(r.value for r in comparison.rows if (r.net, r.split, r.part, r.metric) == (net, split, "test", "nll"))
+    return value if np.isfinite(value) else np.inf

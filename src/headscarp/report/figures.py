@@ -42,7 +42,7 @@ def precision_recall_figure(curves: Mapping[str, Curve], areas: Mapping[str, flo
     for colour, (name, (recall, precision)) in zip(_colours(curves), curves.items(), strict=True):
         axes.plot(recall, precision, color=colour, lw=1.8, label=f"{name}  {areas[name]:.3f}")
     top = max([float(np.nanmax(p[r > 0.02], initial=prevalence)) for r, p in curves.values()] + [prevalence])
-    axes.set_ylim(0, min(1.0, 1.15 * top))
+    axes.set_ylim(0, min(1.0, 1.15 * top) or 1.0)
     axes.set_aspect("auto")
     axes.legend(frameon=False, fontsize=8, loc="upper right")
     return figure
@@ -51,7 +51,7 @@ def precision_recall_figure(curves: Mapping[str, Curve], areas: Mapping[str, flo
 def reliability_figure(points: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]], prevalence: float) -> Figure:
     """Observed share over predicted probability, by name: (mean predicted, observed, count) of each bin; log axes."""
     figure, axes = _square("Predicted probability", "Observed share of landslides", "Reliability")
-    low, high = prevalence / 100, 1.0
+    low, high = max(prevalence, 1e-4) / 100, 1.0
     axes.plot([low, high], [low, high], color="#bbbbbb", lw=1, ls="--", label="calibrated")
     axes.axvline(prevalence, color="#dddddd", lw=1, label=f"prevalence {prevalence:.3f}")
     for colour, (name, (predicted, observed, count)) in zip(_colours(points), points.items(), strict=True):

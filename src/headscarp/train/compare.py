@@ -24,6 +24,7 @@ from headscarp.evaluation.tables import write_table
 from headscarp.nets import NETS
 from headscarp.tiles.dataset import cache_stack
 from headscarp.tiles.splits import Split
+from headscarp.tiles.twins import twins_in_words
 from headscarp.train.config import FitConfig, check_choice
 from headscarp.train.fit import fit
 from headscarp.train.plan import chosen_split, folds_of
@@ -104,6 +105,8 @@ def compare(
     run_blocks(work, units, journal=journal, workers=1, label="compare")
     runs = {(u.split, u.fold, u.net): load_scores(out / "runs" / u.id) for u in units}
     comparison = summarise(runs, nets=nets, splits=splits, seed=int(options.get("seed") or 0))
+    alike = [sentence for kind in splits for sentence in twins_in_words(stack, partition[kind, 0])]
+    comparison = dataclasses.replace(comparison, sentences=(*comparison.sentences, *alike))
     write_table(comparison.rows, out)
     write_json(out / "made.json", {"made": made_by("compare", settings=settings, inputs=[{"stack": job["stack"]}])})
     return comparison

@@ -4,6 +4,7 @@ The folder of a bundle is made at once and becomes a bundle when bundle.json is 
 checkpoint. Refuses to touch a folder that holds anything else, unless told to, and to go on with other settings.
 """
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -16,12 +17,12 @@ from lightning_fabric import Fabric
 from headscarp.core.artefact import clear_os_errors
 from headscarp.core.bundle import Bundle, open_bundle, write_bundle_files
 from headscarp.core.calibration import FITS
-from headscarp.core.errors import OutputError, SplitError
+from headscarp.core.errors import HeadscarpWarning, OutputError, SplitError
 from headscarp.core.progress import log
 from headscarp.core.provenance import made_by
 from headscarp.core.samples import grid_or_none
 from headscarp.core.stack import LABEL, label_names
-from headscarp.evaluation.evaluate import evaluate
+from headscarp.evaluation.evaluate import counted_in_words, evaluate
 from headscarp.evaluation.metrics import best_f1_threshold
 from headscarp.nets import NETS, weights_of
 from headscarp.nets.net import Net
@@ -139,7 +140,11 @@ def _finished(out: Path, job: Mapping[str, Any], fabric: Fabric) -> Bundle:
 
 
 def _judged(net: Net, name: str, ground: Ground, config: FitConfig, made: Mapping[str, Any]) -> Bundle:
-    """The bundle of a trained net, with calibration, threshold and metrics from the validation part."""
+    """The bundle of a trained net, with calibration, threshold and metrics from the validation part.
+
+    Where all that counts there is of one class it is not calibrated, with a warning.
+    """
+    made = {**made, "pretrained": dict(net.pretrained)} if net.pretrained else made
     bundle = Bundle(
         net=name,
         arguments=net.arguments(),
@@ -155,10 +160,19 @@ def _judged(net: Net, name: str, ground: Ground, config: FitConfig, made: Mappin
         return replace(bundle, threshold=net.own_threshold)
     scores = evaluate(bundle, ground.stack, split=ground.split, parts=("validation",)).parts["validation"].histogram
     learns = NETS[name].schedule.epochs > 0 and net.own_threshold is None
+    if learns and not 0 < int(scores.positives.sum()) < scores.n:
+        learns = False
+        warnings.warn(
+            f"all {scores.n} {counted_in_words(net.stride)} of the validation part are of one class: {name} is not "
+            "calibrated, and its threshold means little; use another split, or for patches a larger share",
+            HeadscarpWarning,
+            stacklevel=3,
+        )
     calibration = FITS[config.calibration if learns else "none"](scores)
     threshold = net.own_threshold
     if threshold is None:
-        threshold = float(calibration.apply(np.asarray(best_f1_threshold(scores))))
+        best = best_f1_threshold(scores)
+        threshold = float(calibration.apply(np.asarray(best))) if np.isfinite(best) else 0.5
     bundle = replace(bundle, calibration=calibration.to_json(), threshold=threshold)
     rows = evaluate(bundle, ground.stack, split=ground.split, parts=("validation",)).rows
     return replace(bundle, metrics=tuple(asdict(row) for row in rows))

@@ -205,7 +205,15 @@ def _summarised(
 ) -> Ladder:
     rows: list[tuple[float, MetricRow]] = []
     for (share, net), run in runs.items():
-        found = part_rows(run.parts["test"], name=net, split=kind, part="test", threshold=run.threshold, seed=seed)
+        found = part_rows(
+            run.parts["test"],
+            name=net,
+            split=kind,
+            part="test",
+            threshold=run.threshold,
+            probabilities=run.probabilities,
+            seed=seed,
+        )
         rows += [(share, row) for row in found]
     hours = {rung.share: rung.hours for rung in rungs}
     sentences = []

@@ -88,7 +88,7 @@ def validate(
     bar: Progress | None = None,
     room: Room | None = None,
 ) -> Validation:
-    """How good the net is on all labelled validation pixels, at natural prevalence."""
+    """How good the net is on all labelled validation pixels (or squares of its stride), at natural prevalence."""
     net.eval()
     room = room or Room("validation", remedy=_REMEDY)
     # of losses; of labelled, positive, called (probability of 0.5 or more) and rightly called pixels
@@ -110,7 +110,8 @@ def _counts(net: Net, batch: Batch) -> torch.Tensor:
     """(5,) of a batch: the loss times labelled pixels; labelled, positive, called and rightly called pixels."""
     losses, predicted = losses_and_prediction(net, batch)
     assert batch.y is not None
-    labelled, positive = batch.y != UNLABELLED, batch.y == 1
+    wanted = net.targets(batch.y)
+    labelled, positive = wanted != UNLABELLED, wanted == 1
     called = (predicted[:, 0] >= 0.5) & labelled
     counts = [pixels.sum() for pixels in (labelled, positive, called, called & positive)]
     judged = losses["nll"] if "nll" in losses else _sum_of(losses)  # Dice and the like shape training only
@@ -151,7 +152,7 @@ def _learn(
         batch = batch.to(fabric.device)
         if spare and step * size >= len(tiles):
             batch = replace(batch, y=torch.full_like(batch.valid, UNLABELLED, dtype=torch.uint8))
-        counted = (batch.y != UNLABELLED).sum()  # type: ignore[union-attr]
+        counted = (module.net.targets(batch.y) != UNLABELLED).sum()
         rate = step_rate(settings, standing.learning_rate, standing.epoch + (step - 1) * size / len(tiles))
         for group in optimiser.param_groups:
             group["lr"] = rate
@@ -183,7 +184,7 @@ def _descend(module: Any, fabric: Fabric, counted: torch.Tensor, tiles: int, par
     """
     loss = module(lambda: part)
     if len(part.x) < tiles:
-        loss = loss * (part.y != UNLABELLED).sum() / counted.clamp(min=1)  # type: ignore[union-attr]
+        loss = loss * (module.net.targets(part.y) != UNLABELLED).sum() / counted.clamp(min=1)
     fabric.backward(shared_loss(fabric, loss, counted))
     return loss.detach()
 

@@ -39,7 +39,7 @@ def chosen_split(stack: xr.Dataset, spec: str | None = None, **options: Any) -> 
     if spec is not None and (spec.endswith(".geojson") or Path(spec).is_file()):
         return read_split(spec)
     recipe = recipe_section(stack, "split")
-    usual = "blocks" if not has_samples(stack) else "given" if PART in stack.coords else "random"
+    usual = usual_splits(stack)[0]
     kind = spec or recipe.get("kind", usual)
     check_choice("split", kind, SPLITS)
     if recipe.get("kind", usual) != kind:
@@ -51,6 +51,13 @@ def chosen_split(stack: xr.Dataset, spec: str | None = None, **options: Any) -> 
     for key in said:
         check_choice("option of a split", key, {key for options in _OPTIONS.values() for key in options})
     return SPLITS[kind](stack, **{key: value for key, value in settings.items() if key in known})
+
+
+def usual_splits(stack: xr.Dataset) -> list[str]:
+    """What nets are compared on unless somebody says otherwise: blocks and random; samples as given, else at random."""
+    if not has_samples(stack):
+        return ["blocks", "random"]
+    return ["given"] if PART in stack.coords else ["random"]
 
 
 def chosen_configs(stack: xr.Dataset, source: str | Path | None = None, **said: Any) -> dict[str, FitConfig]:

@@ -10,26 +10,31 @@ from pathlib import Path
 import numpy as np
 
 from headscarp.core.artefact import clear_os_errors
-from headscarp.evaluation.evaluate import Evaluation
+from headscarp.evaluation.evaluate import Evaluation, counted_in_words, missing_class
 from headscarp.evaluation.intervals import BlockScores, Interval, resampled
-from headscarp.evaluation.metrics import DESCRIPTIVE, LOWER_IS_BETTER, METRICS, score
+from headscarp.evaluation.metrics import DESCRIPTIVE, LOWER_IS_BETTER, METRICS, OF_PROBABILITIES, majority_class, score
 from headscarp.evaluation.scoring import PartScores, Preview
 from headscarp.evaluation.streaming import ScoreHistogram
 from headscarp.evaluation.tables import PARTS, MetricRow, as_markdown, rows_of
 
 RESAMPLES = 1000
-WORDS_METRICS = ("nll", "auroc")
+WORDS_METRICS = ("nll", "auroc", "average_precision")
 
 RunKey = tuple[str, int, str]
 
 
 @dataclass(frozen=True)
 class RunScores:
-    """The scores of one net on one fold: by part, with the threshold they were cut at and a small map."""
+    """The scores of one net on one fold: by part, with the threshold they were cut at and a small map.
+
+    stride, probabilities: as in Evaluation.
+    """
 
     parts: Mapping[str, PartScores]
     threshold: float
     preview: Preview
+    stride: int = 1
+    probabilities: bool = True
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,11 @@ class Comparison:
     sentences: tuple[str, ...]
 
     @property
+    def strides(self) -> dict[str, int]:
+        """By net the side in pixels of the squares that it was scored in."""
+        return {net: run.stride for (_, _, net), run in self.runs.items()}
+
+    @property
     def markdown(self) -> str:
         """The paper's Table 2 for this data: negative log-likelihood, skill and AUROC, test and training part."""
         return as_markdown(self.rows, metrics=("nll", "auroc"), parts=("test", "train"), digits=4)
@@ -49,13 +59,15 @@ class Comparison:
         """The net with the best test value on a split."""
         sign = 1 if metric in LOWER_IS_BETTER else -1
         rows = [r for r in self.rows if (r.split, r.part, r.metric) == (split, "test", metric) and r.net in among]
-        return min(rows, key=lambda r: sign * r.value).net
+        return min(rows, key=lambda r: sign * r.value if np.isfinite(r.value) else np.inf).net
 
 
 def save_scores(evaluation: Evaluation, folder: Path) -> Path:
     """Writes the scores of an evaluation as scores.npz, whole or not at all."""
     arrays: dict[str, np.ndarray] = {
         "threshold": np.array(evaluation.threshold),
+        "stride": np.array(evaluation.stride),
+        "probabilities": np.array(evaluation.probabilities),
         "preview/step": np.array(evaluation.preview.step),
         "preview/probability": evaluation.preview.probability,
         "preview/labels": evaluation.preview.labels,
@@ -83,7 +95,8 @@ def load_scores(folder: Path) -> RunScores:
             BlockScores.from_arrays(_under(arrays, f"{part}/blocks/")),
         )
     preview = Preview(int(arrays["preview/step"]), arrays["preview/probability"], arrays["preview/labels"])
-    return RunScores(parts, float(arrays["threshold"]), preview)
+    stride, probabilities = int(arrays.get("stride", 1)), bool(arrays.get("probabilities", True))
+    return RunScores(parts, float(arrays["threshold"]), preview, stride, probabilities)
 
 
 def summarise(
@@ -101,7 +114,9 @@ def summarise(
                 if values:
                     rows += rows_of(net, split, part, {m: _interval(values[m], draws[net][m], m) for m in METRICS})
             if part == "test":
-                sentences += _words(rows, draws, split, nets) + _majority(rows, split, nets)
+                for stride, alike in _by_stride(runs, nets).items():
+                    sentences += _words(rows, draws, split, alike) + _majority(rows, split, alike, stride)
+                sentences += _missing(runs, split, folds, nets[0])
     sentences += _flattery(rows, nets, splits)
     return Comparison(tuple(rows), runs, tuple(sentences))
 
@@ -125,6 +140,8 @@ def _mean_scores(several: Sequence[RunScores], part: str) -> dict[str, float]:
     if not found:
         return {}
     means = {metric: float(np.mean([values[metric] for values in found])) for metric in METRICS}
+    if not all(run.probabilities for run in several):
+        means |= dict.fromkeys(OF_PROBABILITIES, float("nan"))
     return {**means, "n": float(np.sum([values["n"] for values in found]))}
 
 
@@ -154,16 +171,29 @@ def _words(
     return sentences
 
 
-def _majority(rows: Sequence[MetricRow], split: str, nets: Sequence[str]) -> list[str]:
+def _by_stride(runs: Mapping[RunKey, RunScores], nets: Sequence[str]) -> dict[int, list[str]]:
+    """Nets by what they were counted in, pixels first: a score of patches says nothing beside one of pixels."""
+    strides = {net: run.stride for (_, _, net), run in runs.items()}
+    return {stride: [net for net in nets if strides[net] == stride] for stride in sorted(set(strides.values()))}
+
+
+def _majority(rows: Sequence[MetricRow], split: str, nets: Sequence[str], stride: int) -> list[str]:
     """What always saying the commoner class gets right, beside what each net does."""
     by = {(r.net, r.metric): r.value for r in rows if (r.split, r.part) == (split, "test")}
     shares = [by[net, "prevalence"] for net in nets if np.isfinite(by.get((net, "prevalence"), np.nan))]
     if not shares:
-        return []
+        return [f"{split} split: nothing is labelled in the test part."]
     word = "no landslide" if shares[0] <= 0.5 else "landslide"
     told = ", ".join(f"{net} {by[net, 'accuracy']:.4f}" for net in nets if (net, "accuracy") in by)
-    majority = f'always saying "{word}", the majority class, is right on {max(shares[0], 1 - shares[0]):.4f}'
-    return [f"{split} split, test accuracy: {majority} of the pixels; {told}."]
+    right = majority_class(shares[0])["accuracy"]
+    majority = f'always saying "{word}", the majority class, is right on {right:.4f} of the {counted_in_words(stride)}'
+    return [f"{split} split, test accuracy: {majority}; {told}."]
+
+
+def _missing(runs: Mapping[RunKey, RunScores], split: str, folds: Sequence[int], net: str) -> list[str]:
+    """What a test part lacks, by fold, in words."""
+    told = [(fold, missing_class(runs[split, fold, net].parts["test"].histogram)) for fold in folds]
+    return [f"{split} split, fold {fold}: {sentence}" for fold, sentences in told for sentence in sentences]
 
 
 def _beyond(gain: np.ndarray) -> bool:

@@ -1,6 +1,7 @@
 """Simulated worlds: a valley with a known law of landslides, a region of any size, and a county with scarps and
 deposits and what satellites would see of it. No downloads, no real places."""
 
+from headscarp.sources.world.clearsky import clear_look
 from headscarp.sources.world.law import draw_landslides
 from headscarp.sources.world.place import COUNTY_GRID, County, simulate_county
 from headscarp.sources.world.region import VENETO_SHAPE, simulate_bands, veneto_like
@@ -16,6 +17,7 @@ __all__ = [
     "Sizes",
     "Slides",
     "Valley",
+    "clear_look",
     "draw_landslides",
     "simulate_bands",
     "simulate_county",

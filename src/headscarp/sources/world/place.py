@@ -84,13 +84,15 @@ def simulate_county(
     grid: Grid = COUNTY_GRID,
     count: int | None = None,
     sizes: Sizes | None = None,
+    ages_years: tuple[float, float] = (0.1, 30_000.0),
     until: date = date(2020, 1, 1),
 ) -> County:
     """A county on a grid, with its landslides up to a day.
 
     grid: projected with true metres, square cells, at least 64 x 64. count: of landslides, about, by default 4 a km2.
     sizes: of whole slides, by default from 15,000 m2 (or 24 cells), which gives one cell in 25 or so in scarps and
-    one in 10 in deposits. The same arguments give the same county. Raises GridError, RecipeError.
+    one in 10 in deposits. ages_years: of the youngest and the oldest slide; more are old than young. The same arguments
+    give the same county. Raises GridError, RecipeError.
     """
     cell_m = _check(grid)
     rows, cols = grid.shape
@@ -121,6 +123,7 @@ def simulate_county(
             count=max(1, round(_PER_KM2 * rows * cols * cell_m**2 / 1e6)) if count is None else count,
             chance=law,
             sizes=sizes or Sizes(smallest_m2=max(15_000.0, LEAST_CELLS * cell_m**2)),
+            ages_years=ages_years,
             until=until,
         )
     elevation = slides.dem_after
