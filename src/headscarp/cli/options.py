@@ -20,7 +20,7 @@ SplitOption = Annotated[
     str | None,
     typer.Option(
         "--split",
-        help="`blocks`, `random`, or a split.geojson. Default: the split that the recipe names, else `blocks`.",
+        help="`blocks`, `random`, `given`, `regions` or a split.geojson. Default: the recipe's, else `blocks`.",
     ),
 ]
 BlockSize = Annotated[
@@ -33,6 +33,22 @@ Buffer = Annotated[
 Folds = Annotated[int | None, typer.Option("--folds", help="Number of folds of the split.", min=2)]
 Fold = Annotated[int | None, typer.Option("--fold", help="Which fold is the test part; the next one validates.", min=0)]
 
+Delay = Annotated[
+    float | None,
+    typer.Option(
+        "--delay-days",
+        help="Days until a frame or a day of weather is published; default: as known of each source.",
+        min=0.0,
+    ),
+]
+HoldOut = Annotated[
+    str | None,
+    typer.Option("--hold-out-region", help="Region whose samples judge; the others train. Makes the split `regions`."),
+]
+LaterThan = Annotated[
+    str | None,
+    typer.Option("--later-than", help="With a held-out region: it judges from this date on, the others train before."),
+]
 Label = Annotated[
     str | None,
     typer.Option("--label", help="Which label band, where the stack has several, such as `scarp`."),

@@ -1,7 +1,7 @@
 """headscarp train: from a stack to a bundle."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -10,7 +10,9 @@ from headscarp.cli.options import (
     Buffer,
     Fold,
     Folds,
+    HoldOut,
     Label,
+    LaterThan,
     Out,
     Overwrite,
     Resume,
@@ -32,6 +34,8 @@ def train(
     buffer_m: Buffer = None,
     folds: Folds = None,
     fold: Fold = None,
+    hold_out_region: HoldOut = None,
+    later_than: LaterThan = None,
     epochs: Annotated[int | None, typer.Option("--epochs", help="Default: the paper's for this net.", min=0)] = None,
     batch_size: Annotated[int | None, typer.Option("--batch-size", help="Tiles per step.", min=1)] = None,
     learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="Default: the paper's.")] = None,
@@ -60,7 +64,14 @@ def train(
     from headscarp.train.plan import chosen_configs, chosen_split
 
     opened = open_stack(stack)
-    options = {"block_size_m": block_size_m, "buffer_m": buffer_m, "folds": folds, "fold": fold, "seed": seed}
+    options: dict[str, Any] = {
+        "block_size_m": block_size_m,
+        "buffer_m": buffer_m,
+        "folds": folds,
+        "fold": fold,
+        "seed": seed,
+    }
+    options |= {"hold_out": hold_out_region, "later_than": later_than}
     configs = chosen_configs(
         opened,
         config,

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, final
 import torch
 from torch import nn
 
-from headscarp.core.band import Band
+from headscarp.core.band import UNLABELLED, Band
 from headscarp.nets.batch import Batch
 from headscarp.nets.blend import blend_windows
 from headscarp.nets.losses import Objective, likelihood
@@ -32,7 +32,8 @@ class Schedule:
     """Hyper-parameters that a net is trained with unless the user says otherwise. epochs 0: nothing to learn.
 
     tile_px, context_px: side of a training tile, and the context read around it; tile_px None: by the size of the
-    raster. stop_after: epochs without improvement after which training ends; None: 3 * patience.
+    raster. stop_after: epochs without improvement after which training ends; None: 3 * patience. sampling: which tiles
+    an epoch repeats, a name of headscarp.tiles.sampling.STRATEGIES.
     """
 
     optimiser: Literal["adam", "sgd"] = "adam"
@@ -43,6 +44,7 @@ class Schedule:
     tile_px: int | None = None
     context_px: int = 64
     stop_after: int | None = None
+    sampling: str = "repeat_positive"
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,13 @@ class Statistics:
     """What the training pixels say, and nothing else: the scale of the bands and how common landslides are.
 
     mean, std: by name of the continuous bands; std is never 0. prevalence: share of landslides among labelled pixels.
+    metadata: by name of the numbers of frames, (mean, largest distance from it), for nets over time; never 0.
     """
 
     mean: Mapping[str, float] = field(default_factory=dict)
     std: Mapping[str, float] = field(default_factory=dict)
     prevalence: float = 0.5
+    metadata: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 class Net(nn.Module, ABC):
@@ -75,6 +79,10 @@ class Net(nn.Module, ABC):
     needs_labels: ClassVar[bool] = True
     """False where losses are of all valid pixels, so that y is 1 on known landslides and 0 on all others that count."""
     own_threshold: float | None = None
+    frames: ClassVar[Literal["none", "needed", "any"]] = "none"
+    """Whether x has frames in time, (B, T, C, H, W)."""
+    judges_places: ClassVar[bool] = False
+    """True where what is judged is a place as a whole, by what came after its cut-off, and not each of its pixels."""
     outputs: tuple[Output, ...] = (Output("probability"),)
 
     def __init__(self, bands: Sequence[Band], *, resolution_m: float, statistics: Statistics) -> None:
@@ -90,6 +98,19 @@ class Net(nn.Module, ABC):
     @abstractmethod
     def predict(self, batch: Batch) -> torch.Tensor:
         """(B, K, H / stride, W / stride) float32, one band for each of `outputs`, halo included; the caller crops."""
+
+    def counted(self, batch: Batch) -> torch.Tensor:
+        """How many labels of a batch count for its losses, a scalar: of pixels, unless said otherwise."""
+        assert batch.y is not None
+        return (batch.y != UNLABELLED).sum()
+
+    def judged(self, batch: Batch, predicted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Probabilities that training is judged by, and their labels (1, 0; 255 does not count), of equal shape.
+
+        predicted: what `predict` gave for the batch. For most nets its first output and the labels of pixels.
+        """
+        assert batch.y is not None
+        return predicted[:, 0], batch.y
 
     def settle(self, batches: Iterable[Batch]) -> None:
         """Called once when training has ended, on the CPU in evaluation mode, with the tiles of the validation part."""

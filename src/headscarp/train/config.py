@@ -22,8 +22,8 @@ _SILENT = ("workers",)  # decides how fast a result comes, never which
 class FitConfig:
     """Settings of one training.
 
-    epochs, batch_size, learning_rate, optimiser, weight_decay, tile_px, context_px, stop_after: None takes the net's
-        Schedule. batch_size counts tiles
+    epochs, batch_size, learning_rate, optimiser, weight_decay, tile_px, context_px, stop_after, sampling: None takes
+        the net's Schedule. batch_size counts tiles
         of one step over all devices together. weight_decay is the L2 penalty of torch.optim.
     momentum: of SGD; the paper says only "SGD", so 0. clip_norm: gradients longer than this are scaled back to it,
         which keeps the paper's large learning rates stable; None leaves them.
@@ -48,7 +48,7 @@ class FitConfig:
     stop_after: int | None = None
     tile_px: int | None = None
     context_px: int | None = None
-    sampling: str = "repeat_positive"
+    sampling: str | None = None
     augment: bool = True
     seed: int = 0
     precision: str = "32-true"

@@ -67,8 +67,8 @@ def fit(
     """
     config, out = config or FitConfig(), Path(out)
     check_choice("net", net, NETS)
-    check_choice("sampling", config.sampling, STRATEGIES)
     whole = config.resolved(NETS[net].schedule)
+    check_choice("sampling", str(whole.sampling), STRATEGIES)
     check_batch_size(whole.batch_size or 1, config.devices)
     fabric = start_fabric(config)
     _claim(out, fabric, resume=resume, overwrite=overwrite)

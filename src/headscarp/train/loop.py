@@ -8,7 +8,6 @@ import functools
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +83,9 @@ def validate(
         for batch in batches(lesson.reader, mine, batch_size=settings.batch_size, workers=settings.workers):
             batch = batch.to(fabric.device)
             losses, predicted = losses_and_prediction(net, batch)
-            assert batch.y is not None
-            labelled, positive = batch.y != UNLABELLED, batch.y == 1
-            called = (predicted[:, 0] >= 0.5) & labelled
+            said, truth = net.judged(batch, predicted)
+            labelled, positive = truth != UNLABELLED, truth == 1
+            called = (said >= 0.5) & labelled
             counts = [pixels.sum() for pixels in (labelled, positive, called, called & positive)]
             sums += torch.stack([_sum_of(losses) * counts[0], *counts]).double()
             if bar:
@@ -129,8 +128,8 @@ def _learn(
     for step, batch in enumerate(stream, start=1):
         batch = batch.to(fabric.device)
         if spare and step * size >= len(tiles):
-            batch = replace(batch, y=torch.full_like(batch.valid, UNLABELLED, dtype=torch.uint8))
-        counted = (batch.y != UNLABELLED).sum()  # type: ignore[union-attr]
+            batch = batch.without_labels()
+        counted = module.net.counted(batch)
         loss = module(lambda batch=batch: batch)
         optimiser.zero_grad()
         fabric.backward(shared_loss(fabric, loss, counted))
