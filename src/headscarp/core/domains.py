@@ -81,7 +81,7 @@ def check_domains(stack: xr.Dataset) -> xr.Dataset:
             )
         if stack[name].dims != dims:
             raise StackError(f"{name!r} of the domains has dimensions {stack[name].dims}; needed: {dims}")
-    if tuple(stack[CAUSE].to_numpy().astype(str)) != CAUSES:
+    if tuple(str(cause) for cause in stack[CAUSE].to_numpy()) != CAUSES:
         raise StackError(f"the domains have the causes {list(stack[CAUSE].to_numpy())}; needed in this order: {CAUSES}")
     days, sensor = stack["days"].to_numpy(), stack["sensor"].to_numpy()
     known = np.isfinite(days)
