@@ -4,6 +4,8 @@ Small arrays of a whole stack, made once; pixels are read elsewhere. Whatever wa
 missing here, so that no net can see it. Refuses frames without days.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,6 +17,7 @@ from headscarp.core.band import UNLABELLED
 from headscarp.core.domains import CAUSES, SENSORS, SERIES_DAYS, as_available, frames_available
 from headscarp.core.errors import StackError
 from headscarp.core.samples import PIXEL_M, has_samples
+from headscarp.core.stack import fingerprint
 from headscarp.nets.metadata import FEATURES, NAMES, RAIN_DAYS, SOIL_DAYS
 
 DELAYS_DAYS: Mapping[str, float] = {
@@ -59,7 +62,10 @@ def with_delay(stack: xr.Dataset, delay_days: float | None) -> xr.Dataset:
         return stack
     if not 0 <= delay_days < SERIES_DAYS:
         raise StackError(f"the delay is {delay_days} days; it has to be from 0 to {SERIES_DAYS - 1}")
-    return stack.assign_attrs({DELAY: float(delay_days)})
+    both = json.dumps([fingerprint(stack), delay_days]).encode()
+    return stack.assign_attrs(
+        {DELAY: float(delay_days), "fingerprint": hashlib.blake2b(both, digest_size=16).hexdigest()}
+    )
 
 
 def read_series(stack: xr.Dataset) -> Series:
