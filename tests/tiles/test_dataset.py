@@ -5,9 +5,10 @@ import pytest
 import xarray as xr
 
 from headscarp.core.errors import OutputError, StackError
-from headscarp.core.stack import fingerprint, open_stack, stack_bands, stack_grid, write_stack
+from headscarp.core.stack import feature_bands, fingerprint, open_stack, stack_bands, stack_grid, write_stack
 from headscarp.core.tile import Window
 from headscarp.tiles.dataset import as_stack, cache_stack, read_window
+from headscarp.tiles.reader import TileReader
 
 
 @pytest.fixture
@@ -80,7 +81,7 @@ def test_samples_and_their_own_variables_are_kept(world, tmp_path):
         np.testing.assert_array_equal(window, chips["rock"][sample, 2:6, 3:8])
 
 
-def test_frames_of_a_place_are_not_tiles(world):
+def test_frames_without_days_are_not_read(world):
     frames = xr.concat([world((20, 30), seed) for seed in range(2)], "time")
-    with pytest.raises(StackError, match="a tile reads"):
-        read_window(frames["rock"], Window(0, 0, 4, 4))
+    with pytest.raises(StackError, match="no days before a cut-off"):
+        TileReader(frames, feature_bands(frames))

@@ -207,5 +207,5 @@ def test_kmeans_folds_are_compact_and_seeded():
 
 
 def test_the_dict_names_what_recipes_may_ask_for(world):
-    assert set(SPLITS) == {"random", "blocks", "given", "groups"}
+    assert set(SPLITS) == {"random", "blocks", "given", "groups", "regions"}
     assert stack_grid(world(SHAPE)).shape == SHAPE

@@ -28,6 +28,7 @@ from headscarp.cli.evaluate import evaluate
 from headscarp.cli.explain import explain
 from headscarp.cli.fetch import fetch
 from headscarp.cli.info import info
+from headscarp.cli.latent import latent
 from headscarp.cli.next import next as next_
 from headscarp.cli.predict import predict
 from headscarp.cli.run import run
@@ -82,6 +83,7 @@ for _verb in (
     score,
     advise,
     next_,
+    latent,
     catalog,
     info,
     datasets,

@@ -1,10 +1,11 @@
 """headscarp evaluate: how good is a bundle, on pixels that it has not seen?"""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-from headscarp.cli.options import BundlePath, Label, Out, Overwrite, StackPath, Workers
+from headscarp.cli.options import BundlePath, Delay, Label, Out, Overwrite, StackPath, Workers
 from headscarp.cli.output import say, tell
 
 
@@ -16,6 +17,7 @@ def evaluate(
         str | None, typer.Option("--split", help="A split.geojson; default: the one the bundle was trained with.")
     ] = None,
     label: Label = None,
+    delay_days: Delay = None,
     workers: Workers = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -24,12 +26,30 @@ def evaluate(
     Writes metrics.csv, metrics.json, figures and one self-contained report.html. The skill is measured against the
     best constant: 0 means no better than knowing how common landslides are.
 
+    A forecast is scored per horizon on places and dates, beside its opponents, by region, with the gap between known
+    regions and the one held out.
+
         headscarp evaluate sacnn/ stack.zarr --out metrics/
     """
+    from headscarp.train.judging import judges_places
+
+    if judges_places(bundle):
+        _evaluate_places(bundle, stack, out, split=split, workers=workers, delay_days=delay_days, overwrite=overwrite)
+        return
     from headscarp.evaluation.evaluate import evaluate as score
     from headscarp.report.evaluation import write_evaluation_report
 
     evaluation = score(bundle, stack, out=out, split=split, label=label, workers=workers, overwrite=overwrite)
     page = write_evaluation_report(evaluation, bundle, stack, out)
+    say(evaluation.text)
+    tell(metrics=out / "metrics.csv", report=page)
+
+
+def _evaluate_places(bundle: Path, stack: Path, out: Path, **options: Any) -> None:
+    from headscarp.report.forecast import write_places_report
+    from headscarp.train.judging import judge_places
+
+    evaluation = judge_places(bundle, stack, out=out, **options)
+    page = write_places_report(evaluation, stack, out)
     say(evaluation.text)
     tell(metrics=out / "metrics.csv", report=page)

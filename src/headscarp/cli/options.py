@@ -20,8 +20,8 @@ SplitOption = Annotated[
     str | None,
     typer.Option(
         "--split",
-        help="`blocks`, `random`, of chips `given` or `groups`, or a split.geojson. Default: the split that the recipe "
-        "names, else `blocks`.",
+        help="`blocks`, `random`, of samples `given`, `groups` or `regions`, or a split.geojson. Default: that of the "
+        "recipe, else `blocks`.",
     ),
 ]
 BlockSize = Annotated[
@@ -34,6 +34,22 @@ Buffer = Annotated[
 Folds = Annotated[int | None, typer.Option("--folds", help="Number of folds of the split.", min=2)]
 Fold = Annotated[int | None, typer.Option("--fold", help="Which fold is the test part; the next one validates.", min=0)]
 
+Delay = Annotated[
+    float | None,
+    typer.Option(
+        "--delay-days",
+        help="Days until a frame or a day of weather is published; default: as known of each source.",
+        min=0.0,
+    ),
+]
+HoldOut = Annotated[
+    str | None,
+    typer.Option("--hold-out-region", help="Region whose samples judge; the others train. Makes the split `regions`."),
+]
+LaterThan = Annotated[
+    str | None,
+    typer.Option("--later-than", help="With a held-out region: it judges from this date on, the others train before."),
+]
 Label = Annotated[
     str | None,
     typer.Option("--label", help="Which label band, where the stack has several, such as `scarp`."),

@@ -1,16 +1,19 @@
 """headscarp train: from a stack to a bundle."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from headscarp.cli.options import (
     BlockSize,
     Buffer,
+    Delay,
     Fold,
     Folds,
+    HoldOut,
     Label,
+    LaterThan,
     Out,
     Overwrite,
     Resume,
@@ -24,7 +27,7 @@ from headscarp.cli.output import say, tell
 
 def train(
     stack: StackPath,
-    net: Annotated[str, typer.Option("--net", help="prevalence, random, slope, llr, nn, sann, cnn, sacnn or unet.")],
+    net: Annotated[str, typer.Option("--net", help="One of those in docs/nets.md, such as sacnn, unet or forecast.")],
     out: Out,
     label: Label = None,
     split: SplitOption = None,
@@ -32,6 +35,9 @@ def train(
     buffer_m: Buffer = None,
     folds: Folds = None,
     fold: Fold = None,
+    hold_out_region: HoldOut = None,
+    later_than: LaterThan = None,
+    delay_days: Delay = None,
     epochs: Annotated[int | None, typer.Option("--epochs", help="Default: the paper's for this net.", min=0)] = None,
     batch_size: Annotated[int | None, typer.Option("--batch-size", help="Tiles per step.", min=1)] = None,
     learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="Default: the paper's.")] = None,
@@ -56,11 +62,19 @@ def train(
         headscarp train stack.zarr --net sacnn --out sacnn/
     """
     from headscarp.core.stack import open_stack
+    from headscarp.tiles.series import with_delay
     from headscarp.train.fit import fit
     from headscarp.train.plan import chosen_configs, chosen_split
 
-    opened = open_stack(stack)
-    options = {"block_size_m": block_size_m, "buffer_m": buffer_m, "folds": folds, "fold": fold, "seed": seed}
+    opened = with_delay(open_stack(stack), delay_days)
+    options: dict[str, Any] = {
+        "block_size_m": block_size_m,
+        "buffer_m": buffer_m,
+        "folds": folds,
+        "fold": fold,
+        "seed": seed,
+    }
+    options |= {"hold_out": hold_out_region, "later_than": later_than}
     configs = chosen_configs(
         opened,
         config,

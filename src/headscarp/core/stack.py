@@ -235,7 +235,10 @@ def frames_of(stack: xr.Dataset) -> dict[str, Any]:
 
 
 def fingerprint(stack: xr.Dataset) -> str:
-    """A short hash of what a stack holds: its grid, bands and pixels. From its attributes where it was recorded."""
+    """A short hash of what a stack holds: its grid, bands, pixels and the variables beside them.
+
+    From its attributes where it was recorded.
+    """
     if "fingerprint" in stack.attrs:
         return str(stack.attrs["fingerprint"])
     digest = hashlib.blake2b(digest_size=16)
@@ -243,6 +246,9 @@ def fingerprint(stack: xr.Dataset) -> str:
     for window in _chunks_of(stack):
         for band in stack_bands(stack):
             digest.update(np.ascontiguousarray(stack[band.name][(..., *window.slices)].to_numpy()).tobytes())
+    for name, array in stack.data_vars.items():
+        if "kind" not in array.attrs:
+            digest.update(str(name).encode() + np.ascontiguousarray(array.to_numpy()).tobytes())
     return digest.hexdigest()
 
 

@@ -12,7 +12,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from headscarp.core.artefact import write_json, write_text
+from headscarp.core.domains import CAUSES, HORIZONS_DAYS
 from headscarp.core.errors import OutputError
+from headscarp.evaluation.hazards import HAZARD_METRICS
 from headscarp.evaluation.intervals import Interval
 from headscarp.evaluation.metrics import METRICS
 
@@ -25,6 +27,8 @@ OBJECT_METRICS = (
     *("n_true", "n_found", "n_missed", "n_mapped", "n_false", "coverage", "area_error"),
     *("true_m2", "mapped_m2", "both_m2"),
 )
+HORIZON_NAMES = tuple(f" {days} d" for days in HORIZONS_DAYS)
+"""Where places were judged, metrics end in a horizon, parts may be one region, and "gap" goes before a metric."""
 CSV_NAME, JSON_NAME = "metrics.csv", "metrics.json"
 _MISSING = float("nan")
 
@@ -34,7 +38,9 @@ class MetricRow:
     """One metric of one net on one part of one split. low, high: its 95 % interval, NaN where there is none.
 
     part: train, validation or test. metric: a name in METRICS. Where polygons were scored, split is "objects" or
-    "area", part one of OBJECT_PARTS and metric one of OBJECT_METRICS. Raises OutputError on other names.
+    "area", part one of OBJECT_PARTS and metric one of OBJECT_METRICS. Of forecasts metric is a name in HAZARD_METRICS
+    and a horizon ("average_precision 7 d"), "gap: " before it, or the F1 of a cause ("cause_f1: rain"); part may be a
+    region ("region: india"). Raises OutputError on other names.
     """
 
     net: str
@@ -46,6 +52,8 @@ class MetricRow:
     high: float = _MISSING
 
     def __post_init__(self) -> None:
+        if _is_forecast(self.metric) and (self.part in PARTS or self.part.startswith("region: ")):
+            return
         polygons = self.split in OBJECT_SPLITS
         parts, metrics = (OBJECT_PARTS, OBJECT_METRICS) if polygons else (PARTS, tuple(METRICS))
         if self.part not in parts:
@@ -140,6 +148,12 @@ def markdown_table(heads: Sequence[str], body: Sequence[Sequence[str]]) -> str:
         for line in [heads, rule, *body]
     ]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _is_forecast(metric: str) -> bool:
+    name = metric.removeprefix("gap: ")
+    of_horizon = any(name == known + days for known in HAZARD_METRICS for days in HORIZON_NAMES)
+    return of_horizon or name in ("cause_f1", *(f"cause_f1: {cause}" for cause in CAUSES))
 
 
 def _row_of(record: Mapping[str, object]) -> MetricRow:

@@ -17,6 +17,7 @@ from headscarp.core.errors import BundleError, RecipeError, StackError
 from headscarp.nets.anomaly import Anomaly
 from headscarp.nets.baselines import Prevalence, Random, Slope
 from headscarp.nets.deeplab import DeepLab
+from headscarp.nets.forecast import Forecast
 from headscarp.nets.logistic import LLR
 from headscarp.nets.mlp import NN, SANN
 from headscarp.nets.net import Net, Statistics
@@ -25,6 +26,7 @@ from headscarp.nets.sacnn import SACNN
 from headscarp.nets.scarp_unet import UNet
 from headscarp.nets.spectral import Spectral
 from headscarp.nets.unet import CNN
+from headscarp.nets.vae import VAE
 
 NETS: dict[str, type[Net]] = {
     "prevalence": Prevalence,
@@ -40,6 +42,8 @@ NETS: dict[str, type[Net]] = {
     "patch": Patch,
     "anomaly": Anomaly,
     "spectral": Spectral,
+    "vae": VAE,
+    "forecast": Forecast,
 }
 
 __all__ = ["NETS", "make_net", "net_from_bundle", "weights_of"]

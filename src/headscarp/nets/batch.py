@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from headscarp.core.band import UNLABELLED
 from headscarp.core.tile import Tile
 
 
@@ -18,7 +19,10 @@ class Batch:
     y: (B, H, W) uint8: 1 landslide, 0 not, 255 = does not count: unlabelled, not valid, halo, off the raster or of
         another part of the split. None in prediction.
     valid: (B, H, W) bool: on the raster and valid. Mirrored pixels are not valid.
-    days: (B, T), present: (B, T) bool, metadata: (B, [T,] M), for nets over time; None elsewhere.
+    days: (B, T) float32, at most 0, days before the cut-off, NaN where no frame counts. present: (B, T) bool, a frame
+        stands in this slot. metadata: (B, T, M) float32 in the order of `nets.metadata.FEATURES`, NaN where unknown.
+        event_days: (B,) float32, days from the cut-off to the next event, inf for none, NaN unknown. causes: (B, K)
+        uint8, 1, 0 or 255. All for nets over time; None elsewhere.
     """
 
     x: torch.Tensor
@@ -28,6 +32,8 @@ class Batch:
     days: torch.Tensor | None = None
     present: torch.Tensor | None = None
     metadata: torch.Tensor | None = None
+    event_days: torch.Tensor | None = None
+    causes: torch.Tensor | None = None
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch on a device."""
@@ -37,3 +43,12 @@ class Batch:
             if isinstance(value, torch.Tensor)
         }
         return replace(self, **moved)
+
+    def without_labels(self) -> "Batch":
+        """The same batch, in which nothing counts for a loss."""
+        unknown: dict[str, Any] = {"y": torch.full_like(self.valid, UNLABELLED, dtype=torch.uint8)}
+        if self.event_days is not None:
+            unknown["event_days"] = torch.full_like(self.event_days, float("nan"))
+        if self.causes is not None:
+            unknown["causes"] = torch.full_like(self.causes, UNLABELLED)
+        return replace(self, **unknown)

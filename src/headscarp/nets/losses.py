@@ -1,8 +1,9 @@
-"""What pixel nets minimise: the likelihood of labels, and a risk for labels that say only where landslides are.
+"""What nets minimise: the likelihood of labels, a risk for labels that say only where landslides are, and the ELBO.
 
 Unlabelled pixels never count as negative. Refuses nothing but names and priors that cannot be.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -132,3 +133,21 @@ def _turned_below_zero(value: torch.Tensor) -> torch.Tensor:
 
 def _mean(losses: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
     return (losses * where).sum() / where.sum()
+
+
+def elbo_terms(
+    x: torch.Tensor, rebuilt: torch.Tensor, log_variance: torch.Tensor, latents: tuple[torch.Tensor, torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The two terms of the evidence lower bound of each image: log p(x | z), and KL(q(z | x) || N(0, 1)); nats.
+
+    x, rebuilt: (F, C, H, W); where x is not finite it was not observed and counts for nothing. log_variance: (C,) of
+    the normal noise of each band. latents: mean and log variance of q, (F, Z) each. Returns (F,), (F,).
+    Source: Kingma and Welling (2014).
+    """
+    there = torch.isfinite(x)
+    apart = torch.where(there, x, rebuilt) - rebuilt
+    spread = log_variance[:, None, None]
+    density = -0.5 * (apart.square() * torch.exp(-spread) + spread + math.log(2 * math.pi))
+    mean, log_var = latents
+    kl = 0.5 * (mean.square() + log_var.exp() - 1 - log_var).sum(dim=1)
+    return (density * there).sum(dim=(1, 2, 3)), kl

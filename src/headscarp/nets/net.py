@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, final
 import torch
 from torch import nn
 
-from headscarp.core.band import Band
+from headscarp.core.band import UNLABELLED, Band
 from headscarp.nets.batch import Batch
 from headscarp.nets.blend import blend_windows
 from headscarp.nets.losses import Objective, likelihood
@@ -34,7 +34,8 @@ class Schedule:
 
     tile_px, context_px: side of a training tile, and the context read around it; tile_px None: by the size of the
     raster. stop_after: epochs without improvement after which training ends; None: 3 * patience. schedule: how the
-    learning rate moves, "halve" or "poly". average: decay of the moving average of the weights; 0: none.
+    learning rate moves, "halve" or "poly". average: decay of the moving average of the weights; 0: none. sampling:
+    which tiles an epoch repeats, a name of headscarp.tiles.sampling.STRATEGIES.
     """
 
     optimiser: Literal["adam", "sgd"] = "adam"
@@ -47,6 +48,7 @@ class Schedule:
     stop_after: int | None = None
     schedule: Literal["halve", "poly"] = "halve"
     average: float = 0.0
+    sampling: str = "repeat_positive"
 
 
 @dataclass(frozen=True)
@@ -54,11 +56,13 @@ class Statistics:
     """What the training pixels say, and nothing else: the scale of the bands and how common landslides are.
 
     mean, std: by name of the continuous bands; std is never 0. prevalence: share of landslides among labelled pixels.
+    metadata: by name of the numbers of frames, (mean, largest distance from it), for nets over time; never 0.
     """
 
     mean: Mapping[str, float] = field(default_factory=dict)
     std: Mapping[str, float] = field(default_factory=dict)
     prevalence: float = 0.5
+    metadata: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 class Net(nn.Module, ABC):
@@ -84,6 +88,10 @@ class Net(nn.Module, ABC):
     """Radius in pixels of the opening that takes specks off a map before polygons are drawn from it."""
     pretrained: Mapping[str, str] = MappingProxyType({})
     """Where weights came from that it began with: source, sha256 of a file, licence. A bundle keeps it."""
+    frames: ClassVar[Literal["none", "needed", "any"]] = "none"
+    """Whether x has frames in time, (B, T, C, H, W)."""
+    judges_places: ClassVar[bool] = False
+    """True where what is judged is a place as a whole, by what came after its cut-off, and not each of its pixels."""
     outputs: tuple[Output, ...] = (Output("probability"),)
 
     def __init__(self, bands: Sequence[Band], *, resolution_m: float, statistics: Statistics) -> None:
@@ -105,6 +113,19 @@ class Net(nn.Module, ABC):
         """What the net is to say of labels y (B, H, W): (B, H / stride, W / stride) uint8, 1, 0 or 255; y itself at
         stride 1. Losses and scores count each of these once."""
         return y
+
+    def counted(self, batch: Batch) -> torch.Tensor:
+        """How many labels of a batch count for its losses, a scalar: of pixels, unless said otherwise."""
+        assert batch.y is not None
+        return (self.targets(batch.y) != UNLABELLED).sum()
+
+    def judged(self, batch: Batch, predicted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Probabilities that training is judged by, and their labels (1, 0; 255 does not count), of equal shape.
+
+        predicted: what `predict` gave for the batch. For most nets its first output and the labels of pixels.
+        """
+        assert batch.y is not None
+        return predicted[:, 0], self.targets(batch.y)
 
     def settle(self, batches: Iterable[Batch]) -> None:
         """Called once when training has ended, on the CPU in evaluation mode, with the tiles of the validation part."""

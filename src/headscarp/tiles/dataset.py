@@ -59,16 +59,13 @@ def cache_stack(stack: xr.Dataset | str | Path, folder: str | Path) -> xr.Datase
 
 
 def read_window(array: xr.DataArray, window: Window, *, sample: int = 0) -> np.ndarray:
-    """The pixels of one band in a window inside its raster: (height, width), the band's own dtype.
+    """The pixels of one band in a window inside its raster: ([time], height, width), the band's own dtype.
 
     A view where the stack is in memory or memory-mapped, so do not write into it. sample: index along `sample`; of no
-    meaning where the band has none. Raises StackError for a band over time.
+    meaning where the band has none.
     """
-    if array.ndim == 2:
-        return np.asarray(array.variable[window.slices].values)
-    if array.dims[0] != "sample" or array.ndim != 3:
-        raise StackError(f"band {array.name!r} has dimensions {array.dims}; a tile reads ([sample], y, x)")
-    return np.asarray(array.variable[(sample, *window.slices)].values)
+    place = (sample, ...) if array.dims[0] == "sample" else (...,)
+    return np.asarray(array.variable[(*place, *window.slices)].values)
 
 
 def raster_shape(stack: xr.Dataset) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from headscarp.core.errors import HeadscarpWarning, StackError
 from headscarp.core.samples import has_samples, stack_resolution_m
 from headscarp.core.stack import CHUNK, VALID, feature_bands, stack_bands
 from headscarp.core.tile import windows
+from headscarp.nets import NETS
 from headscarp.tiles.ranges import check_ranges
 
 _RESOLUTION_TOLERANCE = 0.05
@@ -34,21 +35,26 @@ class Fit:
     recodes: Mapping[int, np.ndarray] = field(default_factory=dict)
 
     def recode(self, x: np.ndarray) -> np.ndarray:
-        """Pixels (C, H, W) as the bundle knows them; class codes are changed in place."""
+        """Pixels ([T,] C, H, W) as the bundle knows them; class codes are changed in place."""
         for index, table in self.recodes.items():
-            x[index] = table[x[index].astype(np.uint8)]
+            plane = x[..., index, :, :]
+            plane[...] = table[plane.astype(np.uint8)]
         return x
 
 
 def check_fits(bundle: Bundle, stack: xr.Dataset) -> Fit:
     """How the stack is read for this bundle. Raises StackError where it cannot be: see the message.
 
-    Checked: no frames; every band of the bundle is there, of the same kind and units; the ground resolution
-    differs by at most 5 %; some pixel is valid. Classes are matched by label; those the bundle has never seen become
-    "no value", with a HeadscarpWarning that names them; another warns of numbers on another scale than in training.
+    Checked: frames only for a net that reads them; every band of the bundle is there, of the same kind and units; the
+    ground resolution differs by at most 5 %; some pixel is valid. Classes are matched by label; those the bundle has
+    never seen become "no value", with a HeadscarpWarning that names them; another warns of numbers on another scale
+    than in training.
     """
-    if "time" in stack.dims:
+    frames = NETS[bundle.net].frames if bundle.net in NETS else "none"
+    if "time" in stack.dims and frames == "none":
         raise StackError("the stack has several frames, and this bundle reads one; take one: stack.isel(time=-1)")
+    if "time" not in stack.dims and frames == "needed":
+        raise StackError("the stack has no frames in time, which this bundle reads; build domains, or fetch scenes")
     there = {band.name: band for band in feature_bands(stack)}
     missing = [band.name for band in bundle.bands if band.name not in there]
     if missing:
@@ -104,6 +110,8 @@ def _check_resolution(bundle: Bundle, stack: xr.Dataset) -> None:
 
 def _check_some_valid(stack: xr.Dataset) -> None:
     """Reads the mask from the middle outwards, and only until a valid pixel turns up."""
+    if VALID not in stack and "time" in stack.dims:
+        return  # what a frame lacks is for the net to bear
     if VALID not in {band.name for band in stack_bands(stack)}:
         raise StackError(f"the stack has no band {VALID!r}, which says where its pixels count; build it again")
     shape = (stack.sizes["y"], stack.sizes["x"])

@@ -1,7 +1,8 @@
 """Pixels of a tile, from any stack: a window read, mirrored where it hangs over the raster, labels kept to one part.
 
-Reads the rows and columns that the window needs and nothing else. Refuses bands that the stack does not hold in the
-same kind and classes; whether units and resolution fit a bundle is checked before.
+Of a stack with frames all of them are read; bands that have none, such as elevation, stand in every frame. Reads the
+rows and columns that the window needs and nothing else. Refuses bands that the stack does not hold in the same kind and
+classes; whether units and resolution fit a bundle is checked before.
 """
 
 from collections.abc import Sequence
@@ -19,19 +20,26 @@ from headscarp.core.tile import Tile, Window
 from headscarp.nets.batch import Batch
 from headscarp.tiles.dataset import as_stack, raster_shape, read_window
 from headscarp.tiles.partition import PARTS, Split
+from headscarp.tiles.series import has_frames, read_series
 
 
 @dataclass(frozen=True)
 class TilePixels:
     """What a tile's read window holds; H and W include the halo.
 
-    x: (C, H, W) float32, raw units, NaN (code 0 for categories) where not valid, mirrored off the raster.
+    x: ([T,] C, H, W) float32, raw units, NaN (code 0 for categories) where not valid, mirrored off the raster.
     valid: (H, W) bool, on the raster and valid. y: (H, W) uint8, 1 landslide, 0 not, 255 does not count.
+    days, present (T,), metadata (T, M), event_days (), causes (K,): of series, as in `Batch`; None elsewhere.
     """
 
     x: np.ndarray
     valid: np.ndarray
     y: np.ndarray
+    days: np.ndarray | None = None
+    present: np.ndarray | None = None
+    metadata: np.ndarray | None = None
+    event_days: np.ndarray | None = None
+    causes: np.ndarray | None = None
 
 
 class TileReader:
@@ -56,6 +64,7 @@ class TileReader:
         self._fills = [NO_VALUE if band.kind == "categorical" else np.nan for band in self.bands]
         self._label = self.stack.get(LABEL)
         self._valid = self.stack.get(VALID)
+        self.series = read_series(self.stack) if has_frames(self.stack) else None
 
     def read(self, tile: Tile) -> TilePixels:
         """The pixels of tile.read_window, which may hang over the raster by any amount."""
@@ -64,23 +73,45 @@ class TileReader:
         cols = mirrored(window.col, window.width, self.shape[1])
         span = _span(rows, cols)
         take = (rows - span.row, cols - span.col)
-        x = np.empty((len(self.bands), window.height, window.width), np.float32)
-        for plane, array in zip(x, self._arrays, strict=True):
-            _spread(read_window(array, span, sample=tile.sample), *take, plane)
+        front = () if self.series is None else (self.stack.sizes["time"],)
+        x = np.empty((*front, len(self.bands), window.height, window.width), np.float32)
+        for i, array in enumerate(self._arrays):
+            _spread(read_window(array, span, sample=tile.sample), *take, x[..., i, :, :])
         valid = self._valid_of(x, span, take, tile.sample)
         _blank(x, ~valid, self._fills)
         valid &= _on_raster(window, self.shape)
-        return TilePixels(x, valid, self._labels(tile, valid))
+        return TilePixels(x, valid, self._labels(tile, valid), **self._facts(x, tile.sample))
+
+    def _facts(self, x: np.ndarray, sample: int) -> dict[str, np.ndarray]:
+        """What goes with the frames of a place; pixels of slots that do not count are wiped."""
+        if self.series is None:
+            return {}
+        facts = {name: values[sample] for name, values in vars(self.series).items()}
+        for i, (array, fill) in enumerate(zip(self._arrays, self._fills, strict=True)):
+            if "time" in array.dims:
+                x[~facts["present"], i] = fill
+        return facts
 
     def _valid_of(self, x: np.ndarray, span: Window, take: tuple[np.ndarray, np.ndarray], sample: int) -> np.ndarray:
         if self._valid is not None:
             valid = np.empty(x.shape[1:], np.bool_)
             _spread(read_window(self._valid, span, sample=sample) == 1, *take, valid)
             return valid
+        if self.series is not None:
+            return self._ground_of(x)
         continuous = [band for band in self.bands if band.kind == "continuous"]
         there = np.isfinite(x[[self.bands.index(band) for band in continuous]])
         needed = there[[i for i, band in enumerate(continuous) if not band.optional]].all(axis=0)
         return needed & there.any(axis=0) if continuous else needed
+
+    def _ground_of(self, x: np.ndarray) -> np.ndarray:
+        """Where the bands without frames are there: (H, W). What a frame lacks is for the net to bear."""
+        still = [
+            i
+            for i, (band, array) in enumerate(zip(self.bands, self._arrays, strict=True))
+            if band.kind == "continuous" and not band.optional and "time" not in array.dims
+        ]
+        return np.asarray(np.isfinite(x[0, still]).all(axis=0))
 
     def _labels(self, tile: Tile, valid: np.ndarray) -> np.ndarray:
         y = np.full(valid.shape, UNLABELLED, np.uint8)
@@ -98,12 +129,17 @@ class TileReader:
 
 def make_batch(pixels: Sequence[TilePixels], tiles: Sequence[Tile]) -> Batch:
     """A batch from the pixels of tiles whose read windows are of one size."""
+    facts = [name for name in _FACTS if getattr(pixels[0], name) is not None]
     return Batch(
         x=torch.from_numpy(np.stack([p.x for p in pixels])),
         valid=torch.from_numpy(np.stack([p.valid for p in pixels])),
         y=torch.from_numpy(np.stack([p.y for p in pixels])),
         tiles=tuple(tiles),
+        **{name: torch.from_numpy(np.stack([getattr(p, name) for p in pixels])) for name in facts},
     )
+
+
+_FACTS = ("days", "present", "metadata", "event_days", "causes")
 
 
 def mirrored(start: int, length: int, size: int) -> np.ndarray:
@@ -122,14 +158,14 @@ def _span(rows: np.ndarray, cols: np.ndarray) -> Window:
 
 
 def _spread(pixels: np.ndarray, rows: np.ndarray, cols: np.ndarray, out: np.ndarray) -> None:
-    """pixels[rows, cols] into out, (rows, columns): most in one copy, since only what is mirrored is scattered."""
+    """pixels[..., rows, cols] into out, (..., rows, columns): most in one copy; what is mirrored is scattered."""
     (top, bottom), (left, right) = _straight(rows), _straight(cols)
     inside = (slice(rows[top], rows[top] + bottom - top), slice(cols[left], cols[left] + right - left))
-    out[top:bottom, left:right] = pixels[inside]
+    out[..., top:bottom, left:right] = pixels[(..., *inside)]
     for beside in (slice(0, left), slice(right, None)):
-        out[top:bottom, beside] = pixels[inside[0], cols[beside]]
+        out[..., top:bottom, beside] = pixels[..., inside[0], cols[beside]]
     for beyond in (slice(0, top), slice(bottom, None)):
-        out[beyond] = pixels[rows[beyond][:, None], cols]
+        out[..., beyond, :] = pixels[..., rows[beyond][:, None], cols]
 
 
 def _straight(index: np.ndarray) -> tuple[int, int]:
@@ -142,8 +178,8 @@ def _straight(index: np.ndarray) -> tuple[int, int]:
 
 def _blank(x: np.ndarray, missing: np.ndarray, fills: Sequence[float]) -> None:
     if missing.any():
-        for plane, fill in zip(x, fills, strict=True):
-            plane[missing] = fill
+        for i, fill in enumerate(fills):
+            x[..., i, :, :][..., missing] = fill
 
 
 def _on_raster(window: Window, shape: tuple[int, int]) -> np.ndarray:

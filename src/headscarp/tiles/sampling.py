@@ -7,6 +7,7 @@ tiles are repeated or turned, and only by who asks for it. Refuses nothing; empt
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import xarray as xr
@@ -19,6 +20,7 @@ from headscarp.nets.batch import Batch
 from headscarp.tiles.dataset import raster_shape, read_window
 from headscarp.tiles.partition import PARTS, Split
 from headscarp.tiles.reader import TilePixels, TileReader, make_batch
+from headscarp.tiles.series import turned_metadata
 
 REPEATS = 5
 
@@ -53,7 +55,7 @@ def epoch_tiles(
 
 
 def augment(pixels: TilePixels, bands: Sequence[Band], rng: np.random.Generator) -> TilePixels:
-    """The pixels after a random one of the eight flips and turns of a square, directions turned along.
+    """The pixels after a random one of the eight flips and turns of a square, directions and the sun turned along.
 
     bands: what pixels.x holds. Degrees clockwise from north fall by 90 with each quarter turn to the left and are
     mirrored by a flip, so that aspect stays the aspect of the turned terrain. Tiles that are not square are flipped and
@@ -64,10 +66,13 @@ def augment(pixels: TilePixels, bands: Sequence[Band], rng: np.random.Generator)
     if height != width:
         turns -= turns % 2
     x = _turned(pixels.x, turns, flip)
-    for plane, band in zip(x, bands, strict=True):
+    for i, band in enumerate(bands):
         if band.kind == "direction":
-            plane[...] = _turned_degrees(plane, turns, flip)
-    return TilePixels(x, _turned(pixels.valid, turns, flip), _turned(pixels.y, turns, flip))
+            x[..., i, :, :] = _turned_degrees(x[..., i, :, :], turns, flip)
+    turned = replace(pixels, x=x, valid=_turned(pixels.valid, turns, flip), y=_turned(pixels.y, turns, flip))
+    if pixels.metadata is None:
+        return turned
+    return replace(turned, metadata=turned_metadata(pixels.metadata, turns, flip))
 
 
 def batches(

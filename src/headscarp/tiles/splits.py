@@ -1,5 +1,5 @@
 """Ways to part a raster into training, validation and test: at random as in the paper, in spatial blocks, as given,
-or by neighbourhoods of samples.
+by neighbourhoods of samples, or by region.
 
 Counts labels by streaming through the label bands; of several, a pixel is a landslide where any of them says so, and
 one split serves them all. Refuses stacks without a positive label and rasters too small for the parts asked for.
@@ -30,6 +30,7 @@ from headscarp.tiles.partition import (
     split_to_json,
     write_split,
 )
+from headscarp.tiles.regions import deal_regions, held_out_region, region_names
 
 __all__ = [
     "PARTS",
@@ -43,6 +44,7 @@ __all__ = [
     "split_given",
     "split_groups",
     "split_random",
+    "split_regions",
     "split_to_json",
     "write_split",
 ]
@@ -165,6 +167,35 @@ def split_given(stack: xr.Dataset | str | Path, *, validation_share: float = 0.1
     return _split("given", stack, cells, (names, folds), seed=seed, buffer_px=0, settings=settings)
 
 
+def split_regions(
+    stack: xr.Dataset | str | Path,
+    *,
+    hold_out: str | None = None,
+    fold: int = 0,
+    validation_share: float = 0.15,
+    later_than: str | None = None,
+    seed: int = 0,
+) -> Split:
+    """One region judges, the others train, and a share of their places, drawn from the seed, validates.
+
+    hold_out: name of the region; None: that of the fold, in the order of their names, so that folds leave out each
+    region once. later_than: a date such as "2018-01-01": only samples of the region cut off from then on judge, and
+    only earlier ones of the others train. All samples of a place (about 1 km) are in one part. Samples without a valid
+    pixel are left out. Raises SplitError for a region or fold that is not there, for parts without a sample and for
+    stacks without a positive label; warns where a part lacks a class.
+    """
+    stack = as_stack(stack)
+    region = held_out_region(region_names(stack), hold_out, fold)
+    told = deal_regions(stack, region, validation_share=validation_share, later_than=later_than, seed=seed)
+    cells = [cell for cell in label_cells(stack, raster_shape(stack)) if told[cell[0]]]
+    names = [told[cell[0]] for cell in cells]
+    settings: dict[str, Any] = {"hold_out": region, "validation_share": validation_share}
+    settings |= {"later_than": later_than} if later_than else {}
+    regions = region_names(stack)
+    folds = np.unique(regions, return_inverse=True)[1][[cell[0] for cell in cells]]
+    return _split("regions", stack, cells, (names, folds), seed=seed, buffer_px=0, settings=settings)
+
+
 def split_groups(stack: xr.Dataset | str | Path, *, folds: int = 5, fold: int = 0, seed: int = 0) -> Split:
     """Neighbourhoods of samples, as the coordinate `group` names them, dealt whole into folds with like numbers of
     landslides, labels and valid pixels.
@@ -197,6 +228,7 @@ SPLITS: dict[str, Callable[..., Split]] = {
     "blocks": split_blocks,
     "given": split_given,
     "groups": split_groups,
+    "regions": split_regions,
 }
 
 

@@ -13,12 +13,14 @@ import xarray as xr
 
 from headscarp.core.band import UNLABELLED, Band
 from headscarp.core.blocks import Done, run_blocks
-from headscarp.core.errors import SplitError
+from headscarp.core.errors import SplitError, StackError
 from headscarp.core.stack import VALID
 from headscarp.core.tile import Tile, windows
+from headscarp.nets.metadata import NAMES
 from headscarp.nets.net import Statistics
 from headscarp.tiles.partition import PARTS, Split
 from headscarp.tiles.reader import TileReader
+from headscarp.tiles.series import Series
 
 _BLOCK_PX = 1024
 
@@ -49,8 +51,26 @@ def training_statistics(
     std[~(std > 1e-12 * np.abs(mean))] = 1.0
     names = [band.name for band in continuous]
     return Statistics(
-        dict(zip(names, mean.tolist(), strict=True)), dict(zip(names, std.tolist(), strict=True)), positives / labelled
+        dict(zip(names, mean.tolist(), strict=True)),
+        dict(zip(names, std.tolist(), strict=True)),
+        positives / labelled,
+        {} if reader.series is None else metadata_scales(reader.series, split),
     )
+
+
+def metadata_scales(series: Series, split: Split | None) -> dict[str, tuple[float, float]]:
+    """Mean and largest distance from it of each number of the frames, over the samples that train; by name.
+
+    (0, 1) where a number is never there, and a distance of 1 where it never differs. Method: Christie et al. (2018).
+    """
+    samples = range(len(series.days)) if split is None else sorted({part.sample for part in split.part("train")})
+    values = series.metadata[list(samples)].reshape(-1, len(NAMES)).astype(np.float64)
+    scales = {}
+    for name, column in zip(NAMES, values.T, strict=True):
+        there = column[np.isfinite(column)]
+        mean = float(there.mean()) if len(there) else 0.0
+        scales[name] = (mean, float(np.abs(there - mean).max(initial=0.0)) or 1.0)
+    return scales
 
 
 def labelled_table(
@@ -73,6 +93,10 @@ def labelled_table(
     """
     features = features or PixelFeatures(bands)
     reader = TileReader(stack, bands, split=split)
+    if reader.series is not None:
+        raise StackError(
+            "the stack has frames in time, and rows of pixels have none; take one frame, or a net over time"
+        )
     tiles = _tiles_of(reader, part or "")
     counter = TileReader(reader.stack, () if VALID in reader.stack else bands, split=split)
     counts = [int((counter.read(tile).y != UNLABELLED).sum()) for tile in tiles]
@@ -149,7 +173,8 @@ class _Moments:
         part = pixels.valid
         if reader.split is not None:
             part = part & (reader.split.codes(tile.window, sample=tile.sample) == PARTS.index("train") + 1)
-        moments = [_moments_of(plane[part]) for plane in pixels.x]
+        planes = np.moveaxis(pixels.x, -3, 0)  # (C, [T,] H, W)
+        moments = [_moments_of(plane[..., part]) for plane in planes]
         count, mean, m2 = ([m[k] for m in moments] for k in range(3))
         labels = np.bincount(pixels.y.ravel(), minlength=2)
         facts = {"count": count, "mean": mean, "m2": m2, "positives": int(labels[1]), "labelled": int(labels[:2].sum())}

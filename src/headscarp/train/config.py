@@ -23,9 +23,9 @@ _SILENT = ("workers",)  # decides how fast a result comes, never which
 class FitConfig:
     """Settings of one training.
 
-    epochs, batch_size, learning_rate, optimiser, weight_decay, schedule, average, tile_px, context_px, stop_after: None
-        takes the net's Schedule. batch_size counts tiles of one step over all devices together. weight_decay is the L2
-        penalty of torch.optim.
+    epochs, batch_size, learning_rate, optimiser, weight_decay, schedule, average, tile_px, context_px, stop_after,
+        sampling: None takes the net's Schedule. batch_size counts tiles of one step over all devices together.
+        weight_decay is the L2 penalty of torch.optim.
     schedule: "halve": the learning rate is halved on plateaus; "poly": it rises over the first twentieth and falls to 0
         by the last epoch. average: decay a step of the moving average of the weights that is judged and kept, such as
         0.99; 0: the weights themselves.
@@ -54,7 +54,7 @@ class FitConfig:
     stop_after: int | None = None
     tile_px: int | None = None
     context_px: int | None = None
-    sampling: str = "repeat_positive"
+    sampling: str | None = None
     augment: bool = True
     seed: int = 0
     precision: str = "32-true"

@@ -32,6 +32,7 @@ from headscarp.train.aligned import aligned_arguments
 from headscarp.train.checkpoint import CHECKPOINT, check_same_job, forget_checkpoint, open_job
 from headscarp.train.config import FitConfig, check_choice
 from headscarp.train.devices import check_batch_size, start_fabric
+from headscarp.train.judging import judged_bundle
 from headscarp.train.lesson import Ground
 from headscarp.train.log import EVENTS, HISTORY, EpochLog
 from headscarp.train.stage import cache_of, open_ground, trained_net
@@ -68,8 +69,8 @@ def fit(
     """
     config, out = config or FitConfig(), Path(out)
     check_choice("net", net, NETS)
-    check_choice("sampling", config.sampling, STRATEGIES)
     whole = config.resolved(NETS[net].schedule)
+    check_choice("sampling", str(whole.sampling), STRATEGIES)
     check_batch_size(whole.batch_size or 1, config.devices)
     fabric = start_fabric(config)
     _claim(out, fabric, resume=resume, overwrite=overwrite)
@@ -156,6 +157,8 @@ def _judged(net: Net, name: str, ground: Ground, config: FitConfig, made: Mappin
         label=str(ground.stack.attrs.get("label", LABEL)),
         scales={name: (mean, net.statistics.std[name]) for name, mean in net.statistics.mean.items()},
     )
+    if net.judges_places:
+        return judged_bundle(bundle, net, ground.stack, ground.split)
     if net.own_threshold is not None and not label_names(ground.stack):
         return replace(bundle, threshold=net.own_threshold)
     scores = evaluate(bundle, ground.stack, split=ground.split, parts=("validation",)).parts["validation"].histogram

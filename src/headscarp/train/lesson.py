@@ -10,13 +10,15 @@ from dataclasses import dataclass
 
 import xarray as xr
 
-from headscarp.core.errors import RecipeError, SplitError
+from headscarp.core.errors import RecipeError, SplitError, StackError
 from headscarp.core.samples import has_samples
 from headscarp.core.stack import fingerprint
 from headscarp.core.tile import Tile
+from headscarp.nets import NETS
 from headscarp.nets.net import Net
 from headscarp.tiles.reader import TileReader
 from headscarp.tiles.sampling import epoch_tiles, tile_positives
+from headscarp.tiles.series import has_frames
 from headscarp.tiles.splits import PARTS, Split, split_to_json
 from headscarp.tiles.tiling import halo_of, halo_within, train_tiles
 from headscarp.train.config import FitConfig, Settings
@@ -75,6 +77,15 @@ def make_lesson(ground: Ground, net: Net, config: FitConfig) -> Lesson:
             )
     reader = TileReader(ground.stack, net.bands, split=ground.split)
     return Lesson(reader, tiles[0], positives[0].tolist(), tiles[1])
+
+
+def check_frames(net: Net | type[Net], stack: xr.Dataset) -> None:
+    """Raises StackError where a net wants frames and the stack has none, or the other way round."""
+    if has_frames(stack) and net.frames == "none":
+        readers = ", ".join(name for name, kind in NETS.items() if kind.frames != "none")
+        raise StackError(f"the stack has frames in time and this net reads one; take one, or a net of: {readers}")
+    if not has_frames(stack) and net.frames == "needed":
+        raise StackError("this net reads frames in time and the stack has none; build domains, or take another net")
 
 
 def drawn_tiles(lesson: Lesson, settings: Settings, epoch: int) -> list[Tile]:

@@ -8,7 +8,6 @@ import functools
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,10 +108,9 @@ def validate(
 def _counts(net: Net, batch: Batch) -> torch.Tensor:
     """(5,) of a batch: the loss times labelled pixels; labelled, positive, called and rightly called pixels."""
     losses, predicted = losses_and_prediction(net, batch)
-    assert batch.y is not None
-    wanted = net.targets(batch.y)
-    labelled, positive = wanted != UNLABELLED, wanted == 1
-    called = (predicted[:, 0] >= 0.5) & labelled
+    said, truth = net.judged(batch, predicted)
+    labelled, positive = truth != UNLABELLED, truth == 1
+    called = (said >= 0.5) & labelled
     counts = [pixels.sum() for pixels in (labelled, positive, called, called & positive)]
     judged = losses["nll"] if "nll" in losses else _sum_of(losses)  # Dice and the like shape training only
     return torch.stack([judged * counts[0], *counts]).double()
@@ -151,8 +149,8 @@ def _learn(
     for step, batch in enumerate(stream, start=1):
         batch = batch.to(fabric.device)
         if spare and step * size >= len(tiles):
-            batch = replace(batch, y=torch.full_like(batch.valid, UNLABELLED, dtype=torch.uint8))
-        counted = (module.net.targets(batch.y) != UNLABELLED).sum()
+            batch = batch.without_labels()
+        counted = module.net.counted(batch)
         rate = step_rate(settings, standing.learning_rate, standing.epoch + (step - 1) * size / len(tiles))
         for group in optimiser.param_groups:
             group["lr"] = rate
@@ -184,7 +182,7 @@ def _descend(module: Any, fabric: Fabric, counted: torch.Tensor, tiles: int, par
     """
     loss = module(lambda: part)
     if len(part.x) < tiles:
-        loss = loss * (module.net.targets(part.y) != UNLABELLED).sum() / counted.clamp(min=1)
+        loss = loss * module.net.counted(part) / counted.clamp(min=1)
     fabric.backward(shared_loss(fabric, loss, counted))
     return loss.detach()
 

@@ -26,21 +26,21 @@ FEWEST_PATCHES = 400
 
 
 def chosen_split(stack: xr.Dataset, spec: str | None = None, **options: Any) -> Split:
-    """The split that `spec` names: "blocks", "random", "given", "groups" or the path of a split.geojson; None: the
-    recipe's.
+    """The split that `spec` names, a name in SPLITS or the path of a split.geojson; None: the recipe's.
 
-    options: block_size_m, buffer_m, folds, fold, seed, tile_px; None means unsaid. Unsaid ones come from the stack's
-    recipe when it names the same kind, else blocks of 2 km or a tenth of the longer side, 5 folds, no buffer; patches
-    of 500 px, or smaller where the raster would give fewer than 400, shared out 80 / 10 / 10 as in the paper unless
-    folds are asked for. Samples are parted as given, else at random and whole. The seed is the recipe's. Raises
-    RecipeError for an unknown kind or option.
+    options: block_size_m, buffer_m, folds, fold, seed, tile_px, hold_out, later_than; None means unsaid. Unsaid ones
+    come from the stack's recipe when it names the same kind, else blocks of 2 km or a tenth of the longer side, 5
+    folds, no buffer; patches of 500 px, or smaller where the raster would give fewer than 400, shared out 80 / 10 / 10
+    as in the paper unless folds are asked for. Samples are parted as given, else at random and whole; a region that is
+    held out asks for "regions". The seed is the recipe's. Raises RecipeError for an unknown kind or option.
     """
     said = {key: value for key, value in options.items() if value is not None}
     if spec is not None and (spec.endswith(".geojson") or Path(spec).is_file()):
         return read_split(spec)
     recipe = recipe_section(stack, "split")
     usual = usual_splits(stack)[0]
-    kind = spec or recipe.get("kind", usual)
+    named = "regions" if spec is None and {"hold_out", "later_than"} & set(said) else spec
+    kind = named or recipe.get("kind", usual)
     check_choice("split", kind, SPLITS)
     if recipe.get("kind", usual) != kind:
         recipe = {key: recipe[key] for key in ("seed",) if key in recipe}
@@ -126,6 +126,7 @@ _OPTIONS = {
     "random": ("tile_px", "shares", "folds", "fold", "seed"),
     "given": ("validation_share", "seed"),
     "groups": ("folds", "fold", "seed"),
+    "regions": ("hold_out", "later_than", "validation_share", "fold", "seed"),
 }
 
 

@@ -20,7 +20,7 @@ from headscarp.tiles.dataset import cache_stack
 from headscarp.tiles.splits import Split, read_split
 from headscarp.tiles.statistics import training_statistics
 from headscarp.train.config import FitConfig
-from headscarp.train.lesson import Ground, make_lesson
+from headscarp.train.lesson import Ground, check_frames, make_lesson
 from headscarp.train.log import EpochLog
 from headscarp.train.loop import train
 from headscarp.train.plan import chosen_split
@@ -72,6 +72,7 @@ def trained_net(
     come as they are made. Raises SplitError, TrainingError.
     """
     settings = config.for_loop(NETS[name].schedule)
+    check_frames(NETS[name], ground.stack)
     bands = feature_bands(ground.stack)
     if statistics is None:
         counted = ground.stack if NETS[name].needs_labels else with_all_counted(ground.stack)

@@ -21,7 +21,7 @@ def with_all_counted(stack: xr.Dataset) -> xr.Dataset:
         known.attrs = label.attrs
         return stack.assign({LABEL: known})
     assert not label_names(stack)
-    dims = next(stack[band.name].dims for band in stack_bands(stack))
+    dims = tuple(dim for dim in stack[stack_bands(stack)[0].name].dims if dim != "time")
     spread = np.broadcast_to(np.uint8(0), tuple(stack.sizes[dim] for dim in dims))  # no memory
     view = stack.assign({LABEL: (dims, spread, band_attrs(Band(LABEL, "label", source="none")))})
     if "bands" in stack.attrs:

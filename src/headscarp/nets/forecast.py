@@ -1,0 +1,271 @@
+"""Will it slide, when, how sure, and why: the frames of a place up to a cut-off date, its weather and position.
+
+The net judges places, squares of ground; it does not say which pixel slides when, only where in a place a slide would
+be. Refuses stacks without frames.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from headscarp.core.band import UNLABELLED, Band
+from headscarp.core.domains import CAUSES, HORIZONS_DAYS
+from headscarp.core.errors import RecipeError, StackError
+from headscarp.nets.batch import Batch
+from headscarp.nets.familiarity import Familiarity
+from headscarp.nets.frames import DOWN, ENCODERS
+from headscarp.nets.hazard import fit_scale, probability_of, rates_of, survival_nll, within
+from headscarp.nets.layers import Encode
+from headscarp.nets.losses import nll
+from headscarp.nets.metadata import FEATURES, metadata_columns
+from headscarp.nets.net import Net, Output, Schedule, Statistics
+from headscarp.nets.places import cut_places, join_places, repeat_places, spread_places
+from headscarp.nets.temporal import encode_days
+
+_FAR = 3.0  # scaled metadata beyond this count as this
+_STRANGE = 0.05  # places more unlike training than all but this share of held-out ones are trusted less
+_CAUSE_WEIGHT, _WHERE_WEIGHT = 0.2, 0.2
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What the net says of N places. hazards: (N, K) P(event within each horizon). causes: (N, 6) P(cause, given an
+    event). where: (N, p, p) P(pixel slides, given an event). confidence, familiarity: (N,). attention: (N, T) share of
+    what was read that came from each frame."""
+
+    hazards: torch.Tensor
+    causes: torch.Tensor
+    where: torch.Tensor
+    confidence: torch.Tensor
+    familiarity: torch.Tensor
+    attention: torch.Tensor
+
+
+class Forecast(Net):
+    """Frames through a small encoder, attention over time, joined with the numbers of each frame and of the cut-off.
+
+    Hazards are discrete in time: a rate for each interval between horizons, so that none falls below a shorter one.
+    Places of `place_px` see nothing beyond themselves, and their rates add up to that of a training tile. Calibration
+    (power and shift of the rate) and the cloud of known places are fitted on the validation part by `settle`.
+    Confidence is 1 - 4 p (1 - p) of the longest horizon, less where a place is unlike those of the validation part:
+    `familiarity` is the share of these that are as far off. Sources: Garnot and Landrieu (2020) for the attention,
+    Christie et al. (2018) for joining metadata, Gensheimer and Narasimhan (2019) for the likelihood.
+    """
+
+    schedule = Schedule(
+        "adam", 2e-3, epochs=30, batch_size=16, weight_decay=1e-4, context_px=0, stop_after=8, sampling="uniform"
+    )
+    frames = "needed"
+    judges_places = True
+    outputs = (
+        *(Output(f"hazard: {days} d") for days in HORIZONS_DAYS),
+        Output("confidence"),
+        Output("familiarity"),
+        *(Output(f"cause: {cause}") for cause in CAUSES),
+        Output("where"),
+    )
+    calibration: torch.Tensor
+    scales: torch.Tensor
+
+    def __init__(
+        self,
+        bands: Sequence[Band],
+        *,
+        resolution_m: float,
+        statistics: Statistics,
+        encoder: str = "ltae",
+        metadata: str = "all",
+        leave_out: Sequence[str] = ("cloud", "cloud_share"),
+        place_px: int = 64,
+        channels: int = 32,
+        dropout: float = 0.1,
+        drop_frames: float = 0.5,
+    ) -> None:
+        """encoder: a name of ENCODERS. metadata: "none", "position", "weather" or "all". leave_out: bands and numbers
+        that are not read: by default what tells of clouds, which the net has to see by itself. place_px: side of a
+        place, a multiple of 8. channels: of the encoder, a multiple of 4. drop_frames: while training up to this share
+        of a place's frames is hidden. Raises RecipeError for what cannot be."""
+        super().__init__(bands, resolution_m=resolution_m, statistics=statistics)
+        _check(encoder, place_px, channels, dropout, drop_frames)
+        self.encoder_name, self.metadata, self.leave_out = encoder, metadata, tuple(leave_out)
+        self.place_px, self.channels = int(place_px), int(channels)
+        self.dropout, self.drop_frames = float(dropout), float(drop_frames)
+        self.align = self.place_px
+        self.read = [i for i, band in enumerate(self.bands) if band.name not in self.leave_out]
+        self.encode = Encode([self.bands[i] for i in self.read], statistics)
+        self.encoder = ENCODERS[encoder](len(self.encode.names), self.channels)
+        self.columns = metadata_columns(metadata, leave_out=self.leave_out)
+        still = [k for k, i in enumerate(self.columns) if not FEATURES[i].of_frame]
+        self.still = still
+        scales = [statistics.metadata.get(FEATURES[i].name, (0.0, 1.0)) for i in self.columns]
+        self.register_buffer("scales", torch.tensor(scales, dtype=torch.float32).reshape(len(scales), 2))
+        wide = 2 * self.channels
+        self.of_frame = nn.Linear(2 * len(self.columns), self.channels) if self.columns else None
+        self.of_place = nn.Sequential(nn.Linear(2 * len(still), wide), nn.ReLU()) if still else None
+        known = wide + (wide if still else 0)
+        self.trunk = nn.Sequential(nn.Linear(known, wide), nn.ReLU(), nn.Dropout(self.dropout))
+        self.rate, self.cause = nn.Linear(wide, len(HORIZONS_DAYS)), nn.Linear(wide, len(CAUSES))
+        nn.init.constant_(self.rate.bias, -3.0)
+        self.map = nn.Conv2d(self.channels + self.encoder.fine_channels, 16, 1)
+        self.pixel = nn.Conv2d(16, 1, 3, padding=1)
+        self.familiar = Familiarity(wide + self.channels)
+        self.register_buffer("calibration", torch.tensor([1.0, 0.0]))
+
+    def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """{"survival", "cause", "where"}: of the next event; of the causes of known events; of the pixels of places
+        that slide within the longest horizon. What is unknown does not count."""
+        assert batch.y is not None
+        raw = self._raw(self._hidden(batch))
+        b = len(batch.x)
+        event_days = _known(batch.event_days, (b,), batch)
+        rates = rates_of(raw.rate).view(b, -1, len(HORIZONS_DAYS))  # (B, n, K)
+        share = rates.sum(-1, keepdim=True) / rates.sum(dim=(1, 2), keepdim=True)
+        causes = (torch.sigmoid(raw.cause).view(b, -1, len(CAUSES)) * share).sum(dim=1)
+        slides = event_days <= HORIZONS_DAYS[-1]
+        y = torch.where(slides[:, None, None], batch.y, torch.full_like(batch.y, UNLABELLED))
+        where = join_places(raw.where, tuple(batch.y.shape[-2:]))  # type: ignore[arg-type]
+        return {
+            "survival": survival_nll(rates.sum(dim=1), event_days, HORIZONS_DAYS),
+            "cause": _CAUSE_WEIGHT * _cause_nll(causes, batch.causes),
+            "where": _WHERE_WEIGHT * nll(where, y),
+        }
+
+    def predict(self, batch: Batch) -> torch.Tensor:
+        """(B, K, H, W): the numbers of each place over its pixels, and where in it a slide would be."""
+        shape = (batch.x.shape[-2], batch.x.shape[-1])
+        said = self.outlook(batch)
+        of_place = torch.cat([said.hazards, said.confidence[:, None], said.familiarity[:, None], said.causes], dim=1)
+        return torch.cat(
+            [spread_places(of_place, shape, self.place_px), join_places(said.where, shape)[:, None]], dim=1
+        )
+
+    def outlook(self, batch: Batch) -> Outlook:
+        """What the net says of each place of the tiles, row by row."""
+        raw = self._raw(batch)
+        power, shift = self.calibration.unbind()
+        cumulated = rates_of(raw.rate.float()).cumsum(dim=1)
+        hazards = probability_of(torch.exp(shift) * cumulated**power)
+        familiarity = self.familiar(raw.embedding)
+        last = hazards[:, -1]
+        sure = 1 - 4 * last * (1 - last)
+        confidence = sure * (familiarity / _STRANGE).clamp(max=1)
+        return Outlook(
+            hazards, torch.sigmoid(raw.cause), torch.sigmoid(raw.where), confidence, familiarity, raw.attention
+        )
+
+    def counted(self, batch: Batch) -> torch.Tensor:
+        """How many samples it is known of when their next event comes."""
+        return (~torch.isnan(_known(batch.event_days, (len(batch.x),), batch))).sum()
+
+    def judged(self, batch: Batch, predicted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, K) probability of an event in the whole tile within each horizon, and whether it came."""
+        p = predicted[:, : len(HORIZONS_DAYS), :: self.place_px, :: self.place_px].double()
+        together = 1 - (1 - p.clamp(0, 1 - 1e-12)).log().sum(dim=(-2, -1)).exp()
+        return together.float(), within(_known(batch.event_days, (len(batch.x),), batch), HORIZONS_DAYS)
+
+    def settle(self, batches: Iterable[Batch]) -> None:
+        """Fits calibration and the cloud of known places on the validation part."""
+        cumulated, labels, embeddings = [], [], []
+        with torch.inference_mode():
+            for batch in batches:
+                raw = self._raw(batch)
+                rates = rates_of(raw.rate).view(len(batch.x), -1, len(HORIZONS_DAYS)).sum(dim=1)
+                cumulated.append(rates.cumsum(dim=1))
+                labels.append(within(_known(batch.event_days, (len(batch.x),), batch), HORIZONS_DAYS))
+                embeddings.append(raw.embedding)
+        if cumulated:
+            found = fit_scale(torch.cat(cumulated).clone(), torch.cat(labels).clone())
+            self.calibration.copy_(torch.tensor(found))
+            self.familiar.fit(torch.cat(embeddings).clone())
+
+    def arguments(self) -> dict[str, Any]:
+        names = ("metadata", "place_px", "channels", "dropout", "drop_frames")
+        return {
+            "encoder": self.encoder_name,
+            "leave_out": list(self.leave_out),
+            **{name: getattr(self, name) for name in names},
+        }
+
+    def _hidden(self, batch: Batch) -> Batch:
+        """The batch with some frames hidden while training."""
+        if not self.training or not self.drop_frames or batch.present is None:
+            return batch
+        share = self.drop_frames * torch.rand(len(batch.x), 1, device=batch.x.device)
+        kept = torch.rand(batch.present.shape, device=batch.x.device) >= share
+        return Batch(**{**vars(batch), "present": batch.present & kept})
+
+    def _raw(self, batch: Batch) -> "_Raw":
+        if batch.x.ndim != 5:
+            raise StackError("the net forecast reads frames in time, and the stack has none; build domains")
+        shape = (batch.x.shape[-2], batch.x.shape[-1])
+        b, t = batch.x.shape[:2]
+        present = torch.ones(b, t, dtype=torch.bool, device=batch.x.device) if batch.present is None else batch.present
+        days = batch.days if batch.days is not None else torch.zeros(b, t, device=batch.x.device)
+        numbers = self._numbers(batch)
+        tokens = encode_days(days, self.channels)
+        if self.of_frame is not None:
+            tokens = tokens + self.of_frame(numbers.flatten(-2))
+        x = cut_places(batch.x[:, :, self.read], self.place_px)  # (N, T, C, p, p)
+        encoded = self.encode(x.flatten(0, 1)).unflatten(0, (len(x), t))
+        tokens, days, present = (repeat_places(v, shape, self.place_px) for v in (tokens, days, present))
+        seen = self.encoder(encoded, tokens, days, present)
+        pooled = torch.cat([seen.coarse.mean(dim=(-2, -1)), seen.coarse.amax(dim=(-2, -1))], dim=1)
+        known = [pooled]
+        if self.of_place is not None:
+            known.append(repeat_places(self.of_place(numbers[:, 0, self.still].flatten(-2)), shape, self.place_px))
+        hidden = self.trunk(torch.cat(known, dim=1))
+        where, embedding = self._map(seen.coarse, seen.fine), torch.cat([pooled, seen.look], dim=1)
+        return _Raw(self.rate(hidden), self.cause(hidden), where, embedding, seen.attention)
+
+    def _numbers(self, batch: Batch) -> torch.Tensor:
+        """(B, T, M, 2): each number that is read, scaled, 0 where unknown, and a flag that tells whether it is."""
+        b, t = batch.x.shape[:2]
+        if batch.metadata is None:
+            return batch.x.new_zeros(b, t, len(self.columns), 2)
+        values = batch.metadata[..., list(self.columns)]
+        scaled = ((values - self.scales[:, 0]) / self.scales[:, 1]).clamp(-_FAR, _FAR)
+        return torch.stack([torch.nan_to_num(scaled), torch.isfinite(values).float()], dim=-1)
+
+    def _map(self, coarse: torch.Tensor, fine: torch.Tensor) -> torch.Tensor:
+        """(N, p, p) log-odds that a pixel slides, given an event in the place."""
+        wide = nn.functional.interpolate(coarse, scale_factor=DOWN // 2, mode="bilinear", align_corners=False)
+        halved = torch.relu(self.map(torch.cat([wide, fine], dim=1)))
+        whole = nn.functional.interpolate(self.pixel(halved), scale_factor=2, mode="bilinear", align_corners=False)
+        return whole[:, 0]
+
+
+@dataclass(frozen=True)
+class _Raw:
+    rate: torch.Tensor
+    cause: torch.Tensor
+    where: torch.Tensor
+    embedding: torch.Tensor
+    attention: torch.Tensor
+
+
+def _check(encoder: str, place_px: int, channels: int, dropout: float, drop_frames: float) -> None:
+    if encoder not in ENCODERS:
+        raise RecipeError(f"there is no encoder {encoder!r}; use one of {', '.join(ENCODERS)}")
+    for name, value, step in (("place_px", place_px, DOWN), ("channels", channels, 4)):
+        if value < step or value % step:
+            raise RecipeError(f"{name} is {value}; it has to be a multiple of {step}")
+    for name, share in (("dropout", dropout), ("drop_frames", drop_frames)):
+        if not 0 <= share < 1:
+            raise RecipeError(f"{name} is {share}; it has to be at least 0 and below 1")
+
+
+def _known(event_days: torch.Tensor | None, shape: tuple[int, ...], batch: Batch) -> torch.Tensor:
+    return torch.full(shape, float("nan"), device=batch.x.device) if event_days is None else event_days
+
+
+def _cause_nll(causes: torch.Tensor, truth: torch.Tensor | None) -> torch.Tensor:
+    """causes: (B, 6) probabilities. Counted are samples where a cause is known to hold."""
+    if truth is None:
+        return causes.sum() * 0
+    counts = (truth != UNLABELLED) & (truth == 1).any(dim=1, keepdim=True)
+    p = causes.float().clamp(1e-6, 1 - 1e-6)
+    losses = -torch.where(truth == 1, p.log(), torch.log1p(-p))
+    return (losses * counts).sum() / counts.sum().clamp(min=1)

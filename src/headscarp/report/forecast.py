@@ -1,0 +1,138 @@
+"""The report of an evaluated forecast: sentences, the table beside its opponents, regions, causes, warnings, curves."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from headscarp.core.domains import CAUSES, HORIZONS_DAYS
+from headscarp.core.provenance import read_made
+from headscarp.core.stack import open_stack
+from headscarp.evaluation.places import Said, Truth
+from headscarp.evaluation.tables import MetricRow
+from headscarp.report.figures import PALETTE, intervals_figure, save_figure
+from headscarp.report.page import Page, Section, Table, write_page
+from headscarp.train.judging import GAP_METRICS, PlacesEvaluation, cause_confusion
+
+SHOWN = ("average_precision", "log_skill", "brier", "calibration_slope", "ece", "tss", "pod", "far", "csi", "auroc")
+LEVELS = (0.01, 0.05, 0.2)
+"""Edges of the levels of a warning, as probabilities: none, watch, warning, alarm."""
+LEVEL_NAMES = ("none: under 1 %", "watch: 1 to 5 %", "warning: 5 to 20 %", "alarm: over 20 %")
+
+
+def write_places_report(evaluation: PlacesEvaluation, stack: str | Path, out: str | Path) -> Path:
+    """Writes figures and report.html for one evaluation into `out`; returns the page."""
+    out, opened = Path(out), open_stack(stack)
+    net, truth, said = evaluation.net, evaluation.truth["test"], evaluation.said[evaluation.net, "test"]
+    sections = [
+        *(Section(f"Within {days} days, test part", table=horizon_table(evaluation, days)) for days in HORIZONS_DAYS),
+        Section("Regions", (_gap_words(evaluation),), table=region_table(evaluation)),
+        Section("Causes", ("Of the samples where a cause holds, how often each is said.",), table=_causes(said, truth)),
+        Section(
+            "Warnings",
+            ("Of the samples at each level, the share that an event followed.",),
+            table=_warnings(said, truth),
+        ),
+        Section("Figures", figures=tuple(_figures(evaluation, out))),
+    ]
+    page = Page(
+        title=f"How good is {net}?",
+        lead=(evaluation.text,),
+        sections=sections,
+        notice=str(opened.attrs.get("simulated", "")),
+        made=read_made(out),
+    )
+    return write_page(page, out / "report.html")
+
+
+def horizon_table(evaluation: PlacesEvaluation, days: int, part: str = "test") -> Table:
+    """The net, its opponents and the law by metric, within so many days."""
+    rows = [
+        (name, *(_cell(evaluation.value(f"{metric} {days} d", net=name, part=part)) for metric in SHOWN))
+        for name in evaluation.names
+    ]
+    return Table(("", *SHOWN), tuple(rows))
+
+
+def region_table(evaluation: PlacesEvaluation, days: int = 30) -> Table:
+    """The net by region, within so many days; regions of the validation part, then those of the test part."""
+    parts = dict.fromkeys(row.part for row in evaluation.rows if row.part.startswith("region: "))
+    shown = (*SHOWN[:5], "auroc", "events", "n")
+    rows = [
+        (part.removeprefix("region: "), *(_cell(evaluation.value(f"{metric} {days} d", part=part)) for metric in shown))
+        for part in parts
+    ]
+    return Table((f"{days} d", *shown), tuple(rows))
+
+
+def _gap_words(evaluation: PlacesEvaluation) -> str:
+    gaps = [evaluation.value(f"gap: {metric} 30 d") for metric in GAP_METRICS]
+    if not any(np.isfinite(row.value) for row in gaps):
+        return "No region was held out, so there is no gap to tell."
+    told = [
+        f"{metric.replace('_', ' ')} {100 * row.value:.0f} % [{100 * row.low:.0f}, {100 * row.high:.0f}]"
+        for metric, row in zip(GAP_METRICS, gaps, strict=True)
+        if np.isfinite(row.value)
+    ]
+    return (
+        f"From known regions (their validation places) to the held-out one, within 30 days, the loss is: "
+        f"{', '.join(told)}. The validation places have chosen weights and calibration, so the gap is rather too large."
+    )
+
+
+def _causes(said: Said, truth: Truth) -> Table:
+    counts = cause_confusion(said, truth)
+    return Table(("holds", *CAUSES, "none"), tuple((c, *map(str, row)) for c, row in zip(CAUSES, counts, strict=True)))
+
+
+def _warnings(said: Said, truth: Truth) -> Table:
+    rows = []
+    for level, name in enumerate(LEVEL_NAMES):
+        cells = []
+        for k in range(len(HORIZONS_DAYS)):
+            known = truth.events[:, k] != 255
+            here = (np.digitize(said.hazards[:, k], LEVELS) == level) & known
+            came = int((truth.events[here, k] == 1).sum())
+            cells.append(f"{came} of {here.sum()}" + (f" ({100 * came / here.sum():.1f} %)" if here.any() else ""))
+        rows.append((name, *cells))
+    return Table(("", *(f"{days} d" for days in HORIZONS_DAYS)), tuple(rows))
+
+
+def _figures(evaluation: PlacesEvaluation, out: Path) -> list[tuple[Path, str]]:
+    found = []
+    for metric in ("average_precision", "log_skill"):
+        of_net = {}
+        for name in evaluation.names:
+            row = evaluation.value(f"{metric} 30 d", net=name)
+            if np.isfinite(row.value):
+                of_net[name] = (row.value, row.low, row.high)
+        if of_net:
+            figure = intervals_figure({"within 30 d": of_net}, metric)
+            found.append((save_figure(figure, out / f"{metric}.png"), f"{metric} within 30 days, by who says it."))
+    said, truth = evaluation.said[evaluation.net, "test"], evaluation.truth["test"]
+    found.append((save_figure(reliability(said, truth), out / "reliability.png"), "What came at each probability."))
+    return found
+
+
+def reliability(said: Said, truth: Truth, bins: int = 10) -> Figure:
+    """Share of events over probability for each horizon, in bins with as many samples each."""
+    figure = Figure(figsize=(4.6, 4.6), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="#bbbbbb", lw=1, ls="--", label="calibrated")
+    for k, days in enumerate(HORIZONS_DAYS):
+        known = truth.events[:, k] != 255
+        p, y = said.hazards[known, k], truth.events[known, k]
+        groups = np.array_split(np.argsort(p), min(bins, max(len(p), 1)))
+        points = np.array([(p[g].mean(), y[g].mean()) for g in groups if len(g)]).reshape(-1, 2)
+        axes.plot(points[:, 0], points[:, 1], "o-", ms=4, lw=1.2, color=PALETTE[k], label=f"{days} d")
+    axes.set(xlabel="Predicted probability", ylabel="Share that came", title="Reliability, test part")
+    axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def _cell(row: MetricRow) -> str:
+    if not np.isfinite(row.value):
+        return "-"
+    if row.metric.startswith(("n ", "events ")):
+        return f"{row.value:.0f}"
+    return f"{row.value:.3f}" + (f" [{row.low:.3f}, {row.high:.3f}]" if np.isfinite(row.low) else "")
