@@ -1,6 +1,8 @@
 """Laws of vectorize: the polygons are those of one pass over the whole map, whatever the blocks; nothing is lost or
 counted twice; an interrupted run goes on to the same table."""
 
+from xml.etree import ElementTree
+
 import geopandas as gpd
 import numpy as np
 import pytest
@@ -166,6 +168,16 @@ def test_going_on_after_an_interruption_gives_the_same_table(tmp_path, monkeypat
     assert len(done) == len(set(done)) == 5 * 7
     assert again.equals(whole)
     assert not list(tmp_path.glob(".a.gpkg*"))
+
+
+def test_a_style_for_qgis_stands_beside_it(tmp_path):
+    path = vectorize(write_map(tmp_path / "map.tif", probabilities()), tmp_path / "inventory.gpkg")
+    style = ElementTree.parse(path.with_suffix(".qml")).getroot()
+    classes = {category.get("value"): category.get("symbol") for category in style.iter("category")}
+    assert set(gpd.read_file(path).certainty) <= set(classes)
+    assert set(classes.values()) == {symbol.get("name") for symbol in style.iter("symbol")}
+    with pytest.raises(OutputError, match=r"would share one \.qml"):
+        vectorize(tmp_path / "map.tif", tmp_path / "map.gpkg")
 
 
 def test_bad_input_is_told(tmp_path):

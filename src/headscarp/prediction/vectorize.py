@@ -36,6 +36,7 @@ from headscarp.prediction.cutting import halo_px, landslide_mask, read_cut, sett
 from headscarp.prediction.joining import join_regions
 from headscarp.prediction.outlines import Rules, empty_table, outline_table
 from headscarp.prediction.pieces import checksum, make_pieces, write_pieces
+from headscarp.prediction.polygonstyle import write_polygon_qml
 
 BLOCK_PX = 2048
 _FORMATS = (".gpkg", ".parquet")
@@ -71,12 +72,15 @@ def vectorize(
     drop and the mean slope of each polygon. rules: gaps in them are filled by what the map says of itself, which is
     logged and recorded. Columns: id, type, cause, certainty, area_m2 (sum of true cells),
     mean_probability, max_probability, length_m and width_m (of the smallest rectangle around), drop_m, slope_deg.
-    The order is that of the first cells, row by row of blocks. Beside it a STAC item says what made it. block_px and
-    workers do not change the result. Raises SourceError, GridError, OutputError and RecipeError.
+    The order is that of the first cells, row by row of blocks. Beside it a STAC item says what made it, and a .qml
+    colours it in QGIS. block_px and workers do not change the result. Raises SourceError, GridError,
+    OutputError and RecipeError.
     """
     out = Path(out).absolute()
     if out.suffix.lower() not in _FORMATS:
         raise OutputError(f"polygons go to a GeoPackage or GeoParquet file, but --out is {out}; end it in .gpkg")
+    if out.with_suffix("") == Path(raster).absolute().with_suffix(""):
+        raise OutputError(f"{out.name} and {Path(raster).name} would share one .qml and one .json; give another --out")
     grid = _grid_of(raster, band)
     rules, origin = settle_rules(rules or Rules(), read_cut(raster, band))
     log.info("threshold %.4g, %s; opening of %d px", rules.threshold, origin, rules.open_px)
@@ -115,6 +119,7 @@ def vectorize(
         bands=[],
         media=_MEDIA[out.suffix.lower()],
     )
+    write_polygon_qml(out)
     finish(partial, out)
     shutil.rmtree(scratch, ignore_errors=True)
     return out
