@@ -56,7 +56,7 @@ class BlockWork:
         inside = tile.window.clip(self.work.shape)
         core = (slice(tile.halo, tile.halo + inside.height), slice(tile.halo, tile.halo + inside.width))
         held = [self._read(opened.reader, tile)]
-        valid = held[0].valid[0].numpy()[core]
+        valid = held[0].valid[0].numpy()[core].copy()  # nets see black squares in every block, or in none
         black = leave_out_black(held[0].x[0].numpy()[(slice(None), *core)], valid, self.fit.bands)
         said = {"black": black} if black else {}
         if not valid.any():
