@@ -1,15 +1,16 @@
 """The verb predict with DeepLabv3+ on a scene of six bands, beside the bare forwards of its windows and MONAI's.
 
-    python benchmarks/scene.py                                      # 1024 x 1024 px, ResNet-18 and ResNet-50
-    python benchmarks/scene.py --side 8192 --block-px 1024          # full size; an hour and more on two cores
+    python benchmarks/scene.py                                      # 2048 x 2048 px, ResNet-18 and ResNet-50
+    python benchmarks/scene.py --side 8192                          # full size; hours on two cores
     python benchmarks/scene.py --encoders resnet18 --rounds 5            # one of them
 
 DeepLab sees a whole window at once, so maps are blended from windows of 128 px that overlap by a quarter. Bare: the
 same windows, read and cut out before the clock starts, through the same net in batches of the same size and as many
 threads, the result thrown away. What predict adds is reading, encoding, blending, calibration, checksums, journal, the
-Cloud-Optimized GeoTIFF with its overviews, style and STAC item. MONAI's sliding window runs on all bands in memory,
-encoded before the clock starts, with the same windows, overlap and batches, blended by constant weights, on all cores,
-and writes nothing. Then two strips, the second three times as high, each in a fresh process: their peaks of memory.
+Cloud-Optimized GeoTIFF with its overviews, style and STAC item. MONAI's side reads all bands into memory and runs its
+sliding window with the same windows, overlap and batches, blended by constant weights, on all cores; it then writes a
+plain tiled GeoTIFF without overviews. Then two strips, the second three times as high, each in a fresh process: their
+peaks of memory.
 """
 
 import argparse
@@ -24,6 +25,7 @@ import rasterio
 import torch
 from _bench import describe_machine, peak_memory_of, print_table, timed, verdict
 from _image import write_image
+from predict import write_plain
 
 from headscarp.core.bundle import Bundle, open_bundle, save_bundle
 from headscarp.core.machine import cores
@@ -54,7 +56,7 @@ def main() -> int:
             bars += bar
         print_table(rows, title=f"scene, deeplab, {options.side} x {options.side} x {BANDS} px, {cores()} threads")
         if not options.skip_memory:
-            bars.append(flat_memory(Path(folder), options.encoders.split(",")[0], options.block_px))
+            bars.append(flat_memory(Path(folder), options.encoders.split(",")[0]))
     return verdict(bars)
 
 
@@ -75,7 +77,7 @@ def beside(bundle: Path, stack: Path, encoder: str, options: argparse.Namespace)
     jobs = {
         "predict": lambda: predict(bundle, stack, out, block_px=options.block_px, overwrite=True),
         "bare": bare_windows(bundle, stack),
-        "monai": monai_window(bundle, stack),
+        "monai": lambda: monai_window(bundle, stack, out.with_name("monai.tif")),
     }
     found = [
         {name: timed(job) for name, job in list(jobs.items())[:: 1 if i % 2 else -1]} for i in range(options.rounds + 1)
@@ -129,40 +131,37 @@ def bare_windows(bundle: Path, stack: Path) -> Callable[[], None]:
     return forwards
 
 
-def monai_window(bundle: Path, stack: Path) -> Callable[[], np.ndarray]:
-    """MONAI on the whole scene in memory; returns the map."""
+def monai_window(bundle: Path, stack: Path, out: Path) -> np.ndarray:
+    """MONAI, from the stack to a plain GeoTIFF: all bands in memory; returns the map."""
     from monai.inferers import sliding_window_inference
 
-    net = net_from_bundle(open_bundle(bundle)).eval()
+    net = net_from_bundle(open_bundle(bundle))
     pixels = TileReader(stack, net.bands).read(Tile(Window(0, 0, *_shape(stack))))
+    torch.set_num_threads(cores())
     with torch.inference_mode():
         front = net.front(Batch(x=torch.from_numpy(pixels.x)[None], valid=torch.from_numpy(pixels.valid)[None]))
-
-    def run() -> np.ndarray:
-        torch.set_num_threads(cores())
-        with torch.inference_mode():
-            made = sliding_window_inference(
-                front,
-                roi_size=(WINDOW_PX, WINDOW_PX),
-                sw_batch_size=windows_at_once(WINDOW_PX),
-                predictor=lambda part: torch.sigmoid(net.trunk(part)),
-                overlap=OVERLAP,
-                mode="constant",
-            )
-        return np.where(pixels.valid, made[0, 0].numpy(), np.nan)
-
-    return run
+        made = sliding_window_inference(
+            front,
+            roi_size=(WINDOW_PX, WINDOW_PX),
+            sw_batch_size=windows_at_once(WINDOW_PX),
+            predictor=lambda part: torch.sigmoid(net.trunk(part)),
+            overlap=OVERLAP,
+            mode="constant",
+        )
+    found = np.where(pixels.valid, made[0, 0].numpy(), np.nan)
+    write_plain(out, open_stack(stack), found)
+    return found
 
 
-def flat_memory(folder: Path, encoder: str, block_px: int) -> tuple[str, bool]:
+def flat_memory(folder: Path, encoder: str) -> tuple[str, bool]:
     """The bar that a strip three times as high takes no more memory."""
     peaks = []
-    for height in (1024, 3072):
+    for height in (512, 1536):
         strip = write_image(folder / f"strip-{height}.zarr", (height, 1024), bands=BANDS)
-        found = peak_memory_of(make_map, folder / encoder, strip, folder / f"strip-{height}.tif", block_px)
+        found = peak_memory_of(make_map, folder / encoder, strip, folder / f"strip-{height}.tif", 512)
         peaks.append(found["peak_bytes"])
     ratio = peaks[1] / peaks[0]
-    return f"memory flat: {peaks[0] / 1e6:.0f} MB with 1024 rows, {ratio:.2f} times that with 3072", ratio <= FLAT
+    return f"memory flat: {peaks[0] / 1e6:.0f} MB with 512 rows, {ratio:.2f} times that with 1536", ratio <= FLAT
 
 
 def make_map(bundle: Path, stack: Path, out: Path, block_px: int) -> None:
@@ -176,8 +175,8 @@ def _shape(stack: Path) -> tuple[int, int]:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--side", type=int, default=1024, help="rows and columns; 8192 is the full size")
-    parser.add_argument("--block-px", type=int, default=512, help="of predict; 1024 for scenes of several thousand")
+    parser.add_argument("--side", type=int, default=2048, help="rows and columns; 8192 is the full size")
+    parser.add_argument("--block-px", type=int, default=1024, help="of predict; 512 where the side is 1024")
     parser.add_argument("--encoders", default="resnet18,resnet50")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--skip-memory", action="store_true", help="leave the strips out")
