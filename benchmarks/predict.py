@@ -184,7 +184,7 @@ def monai_window(bundle_path: Path, stack_path: Path, out: Path) -> None:
             overlap=1 - BLOCK_PX / side,
             mode="constant",
         )
-    _write(out, stack, np.where(valid.numpy(), made[0, 0].numpy(), np.nan))
+    write_plain(out, stack, np.where(valid.numpy(), made[0, 0].numpy(), np.nan))
 
 
 def grid_loop(bundle_path: Path, stack_path: Path, out: Path) -> None:
@@ -202,10 +202,11 @@ def grid_loop(bundle_path: Path, stack_path: Path, out: Path) -> None:
         chip = np.where(valid, chip, np.nan)
         top, left = inside.row - outer.row, inside.col - outer.col
         made[inside.slices] = chip[top : top + inside.height, left : left + inside.width]
-    _write(out, stack, made)
+    write_plain(out, stack, made)
 
 
-def _write(path: Path, stack, made: np.ndarray) -> None:
+def write_plain(path: Path, stack, made: np.ndarray) -> None:
+    """Writes a map as a tiled GeoTIFF without overviews."""
     grid = stack_grid(stack)
     profile = {"driver": "GTiff", "dtype": "float32", "count": 1, "height": made.shape[0], "width": made.shape[1]}
     profile |= {

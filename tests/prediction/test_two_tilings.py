@@ -6,6 +6,8 @@ import pytest
 import rasterio
 import shapely
 
+from headscarp.prediction import blockwork
+from headscarp.prediction.facts import finish_block
 from headscarp.prediction.outlines import Rules
 from headscarp.prediction.raster import predict
 from headscarp.prediction.vectorize import vectorize
@@ -51,3 +53,22 @@ def test_two_tilings_give_the_same_probabilities_and_polygons(name, maps, tmp_pa
         held.append(sorted(shapely.normalize(table.geometry.to_numpy()).astype(str)))
     assert len(held[0]) > 2
     assert held[0] == held[1]
+
+
+def test_windows_that_blocks_share_are_the_same_after_an_interruption(world, bundle_of, tmp_path, monkeypatch):
+    stack = world(130, 1100)
+    bundle = bundle_of("deeplab", stack)
+    wanted = predict(bundle, stack, tmp_path / "whole.tif", block_px=512).read_bytes()
+    finished = []
+
+    def stopping(pixels, valid):
+        if finished:
+            raise KeyboardInterrupt
+        finished.append(1)
+        return finish_block(pixels, valid)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(blockwork, "finish_block", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            predict(bundle, stack, tmp_path / "map.tif", block_px=512, workers=1)
+    assert predict(bundle, stack, tmp_path / "map.tif", block_px=512, resume=True).read_bytes() == wanted

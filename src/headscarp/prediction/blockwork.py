@@ -56,7 +56,7 @@ class BlockWork:
         inside = tile.window.clip(self.work.shape)
         core = (slice(tile.halo, tile.halo + inside.height), slice(tile.halo, tile.halo + inside.width))
         held = [self._read(opened.reader, tile)]
-        valid = held[0].valid[0].numpy()[core]
+        valid = held[0].valid[0].numpy()[core].copy()  # nets see black squares in every block, or in none
         black = leave_out_black(held[0].x[0].numpy()[(slice(None), *core)], valid, self.fit.bands)
         said = {"black": black} if black else {}
         if not valid.any():
@@ -90,9 +90,9 @@ def aligned_tiles(shape: tuple[int, int], block_px: int, halo: int, align: int) 
 class _Opened:
     """What a process keeps open for one job."""
 
-    def __init__(self, work: BlockWork) -> None:
+    def __init__(self, work: BlockWork, net: Net | None = None) -> None:
         bundle = work.bundle if isinstance(work.bundle, Bundle) else open_bundle(work.bundle)
-        self.net: Net = net_from_bundle(bundle).eval()
+        self.net: Net = (net or net_from_bundle(bundle)).eval()
         stack = as_stack(work.stack).drop_vars(LABEL, errors="ignore")  # labels would be read and not used
         self.reader = TileReader(stack, work.fit.bands)
         self.engine: Engine = make_engine(work.engine, self.net, work.precision, threads=work.threads)
@@ -120,6 +120,13 @@ def _opened(work: BlockWork) -> _Opened:
             _OPEN.clear()
             _OPEN[work.key] = _Opened(work)
         return _OPEN[work.key]
+
+
+def open_here(work: BlockWork, net: Net) -> None:
+    """Opens a job in this process with a net that is made already."""
+    with _LOCK:
+        _OPEN.clear()
+        _OPEN[work.key] = _Opened(work, net)
 
 
 def close_opened(key: str) -> None:

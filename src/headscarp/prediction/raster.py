@@ -29,7 +29,7 @@ from headscarp.core.stack import CHUNK, fingerprint, stack_grid
 from headscarp.core.tile import Tile
 from headscarp.nets import net_from_bundle
 from headscarp.nets.net import Net
-from headscarp.prediction.blockwork import BlockWork, aligned_tiles, close_opened
+from headscarp.prediction.blockwork import BlockWork, aligned_tiles, close_opened, open_here
 from headscarp.prediction.cog import TILE, write_cog
 from headscarp.prediction.cutting import Cut
 from headscarp.prediction.engines import check_engine, single_threaded_torch
@@ -103,7 +103,7 @@ def predict(
         checked=_checked_blocks(tiles) if precision != "float32" else frozenset(),
     )
     if scheduler is None:
-        done = _on_threads(work, tiles, journal)
+        done = _on_threads(work, tiles, journal, net)
     else:
         done = _on_cluster(work, tiles, journal, scheduler, _path_of(stack))
     cut = Cut(opened.net, opened.threshold, net.opening_px)
@@ -113,9 +113,10 @@ def predict(
     return out
 
 
-def _on_threads(work: BlockWork, tiles: tuple[Tile, ...], journal: Journal) -> dict[str, Done]:
+def _on_threads(work: BlockWork, tiles: tuple[Tile, ...], journal: Journal, net: Net) -> dict[str, Done]:
     try:
         with single_threaded_torch():
+            open_here(work, net)
             return run_blocks(work, tiles, journal=journal, workers=work.threads, label="predict")
     finally:
         close_opened(work.key)
