@@ -6,6 +6,7 @@ import pytest
 from headscarp.core.errors import RecipeError, TrainingError
 from headscarp.train.compare import compare
 from headscarp.train.config import FitConfig
+from headscarp.train.plan import chosen_configs
 from headscarp.train.tables import TABLE_MODELS, fit_table_model
 from headscarp.train.threshold import Threshold, best_cut
 
@@ -74,3 +75,10 @@ def test_a_band_that_cannot_be_cut_is_refused(world, blocks):
     with pytest.raises(RecipeError, match="argument of 'forest' 'band'"):
         fit_table_model("forest", world, blocks, arguments={"band": "slope"})
     assert not TABLE_MODELS["threshold"].thinned, "F1 depends on the prevalence"
+
+
+def test_its_band_is_named_in_a_file(tmp_path, tiny_world):
+    (tmp_path / "train.toml").write_text('[train]\nepochs = 3\n[train.threshold]\nnet_arguments = { band = "slope" }\n')
+    configs = chosen_configs(tiny_world, tmp_path / "train.toml")
+    assert dict(configs["threshold"].net_arguments) == {"band": "slope"}
+    assert dict(configs[""].net_arguments) == {}

@@ -223,7 +223,8 @@ def _summarised(
         }
         values = {share: row.value for share, row in rows if (row.net, row.metric) == (net, "average_precision")}
         sentences += words_of_worth(net, steps, values, seed=seed)
-    return Ladder(tuple(rungs), tuple(rows), dict(missing), (*_leaders(rungs, rows), *sentences), minutes)
+    alike = [(share, row) for share, row in rows if runs[share, row.net].stride == 1] or rows  # patches are no pixels
+    return Ladder(tuple(rungs), tuple(rows), dict(missing), (*_leaders(rungs, alike), *sentences), minutes)
 
 
 def _leaders(rungs: Sequence[Rung], rows: Sequence[tuple[float, MetricRow]]) -> list[str]:

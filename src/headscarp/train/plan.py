@@ -18,6 +18,7 @@ from headscarp.nets.net import Statistics
 from headscarp.tiles.splits import SPLITS, Split, read_split
 from headscarp.tiles.tiling import halo_of
 from headscarp.train.config import FitConfig, check_choice
+from headscarp.train.tables import TABLE_MODELS
 
 BLOCK_SIZE_M = 2000.0
 FOLDS = 5
@@ -74,7 +75,7 @@ def chosen_configs(stack: xr.Dataset, source: str | Path | None = None, **said: 
 
 
 def train_tables(source: str | Path | Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The [train] table under "", and each [train.NET] on top of it under the net's name."""
+    """The [train] table under "", and each [train.NET] on top of it under the name of the net or table model."""
     if isinstance(source, Mapping):
         table = dict(source)
     else:
@@ -82,8 +83,9 @@ def train_tables(source: str | Path | Mapping[str, Any]) -> dict[str, dict[str, 
             table = dict(tomllib.loads(Path(source).read_text(encoding="utf-8")).get("train", {}))
         except (OSError, tomllib.TOMLDecodeError) as error:
             raise RecipeError(f"{source} cannot be read as TOML ({error}); give a file with a [train] table") from error
-    common = {key: value for key, value in table.items() if key not in NETS}
-    return {"": common, **{name: {**common, **table[name]} for name in NETS if name in table}}
+    names = (*NETS, *TABLE_MODELS)
+    common = {key: value for key, value in table.items() if key not in names}
+    return {"": common, **{name: {**common, **table[name]} for name in names if name in table}}
 
 
 def check_training(table: Mapping[str, Any]) -> None:
