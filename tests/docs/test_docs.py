@@ -69,7 +69,8 @@ def test_commands_are_those_of_the_command_line(page):
 
     root = get_command(app)
     common = {word for parameter in root.params for word in parameter.opts} | {"--help"}
-    verbs = {name: {w for p in verb.params for w in p.opts} for name, verb in root.commands.items()}
+    inner = {name: [verb, *getattr(verb, "commands", {}).values()] for name, verb in root.commands.items()}
+    verbs = {name: {w for verb in group for p in verb.params for w in p.opts} for name, group in inner.items()}
     for said in COMMAND.findall(FENCED.sub("", page.read_text(encoding="utf-8"))):
         words = said.split()
         if words[0].startswith("--"):
@@ -86,7 +87,8 @@ def test_options_named_alone_exist():
     from headscarp.cli import app
 
     root = get_command(app)
-    known = {w for command in (root, *root.commands.values()) for p in command.params for w in p.opts}
+    inner = [verb for group in root.commands.values() for verb in (group, *getattr(group, "commands", {}).values())]
+    known = {w for command in (root, *inner) for p in command.params for w in p.opts}
     known |= {"--help", "--peers", "--logdir"}
     for page in PAGES:
         for option in re.findall(r"`(--[a-z][a-z0-9-]*)", page.read_text(encoding="utf-8")):
@@ -124,11 +126,15 @@ def test_recipe_in_the_readme_is_complete():
 
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "toml")], ids=name_of)
 def test_pieces_of_recipes_are_toml_with_known_keys(page):
+    from headscarp.assemble.domains import domains_recipe_from_dict
     from headscarp.assemble.recipe import recipe_from_dict
     from headscarp.train.plan import check_training
 
     for text in blocks(page, "toml"):
         piece = tomllib.loads(text)
+        if "simulate" in piece:
+            domains_recipe_from_dict({"name": "piece", **piece})
+            continue
         if "chips" in piece:
             check_training(recipe_from_dict({"name": "piece", **piece}).train)
             continue

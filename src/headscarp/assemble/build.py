@@ -80,7 +80,7 @@ def build(
     if not (resume and out.exists()):
         check_output(out, overwrite=overwrite)
     if recipe.chips is not None:
-        with _workers(workers, scheduler) as pool:
+        with workers_of(workers, scheduler) as pool:
             return build_chips(recipe, out, pool, resume=resume)
     recipe = with_sources(recipe, out.with_name(FETCHED), offline=offline)
     plan = make_plan(recipe)
@@ -105,7 +105,7 @@ def build(
     work = BlockBuilder(str(partial), json.dumps(grid_to_json(plan.grid)), layers, plan.labels, plan.area)
     finished.keep(work.still_good)
     blocks = _blocks(plan.grid, block_px)
-    with _workers(workers, scheduler) as pool:
+    with workers_of(workers, scheduler) as pool:
         done = run_blocks(work, blocks, journal=finished, workers=pool, label="build")
     report = judge(plan, [item.facts for item in done.values()])
     attrs = {"fingerprint": _fingerprint(job, done.values()), "made": made, "report": report}
@@ -254,7 +254,7 @@ def _fingerprint(job: dict[str, Any], done: Sequence[Done] | Any) -> str:
 
 
 @contextmanager
-def _workers(workers: int | None, scheduler: str | None) -> Iterator[Any]:
+def workers_of(workers: int | None, scheduler: str | None) -> Iterator[Any]:
     """A number of threads, or a client of the dask scheduler at an address."""
     if scheduler is None:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -3,6 +3,7 @@
 Knows nothing of recipes. Refuses unknown keys, missing keys and values of another type, each with what would do.
 """
 
+import tomllib
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -13,6 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from headscarp.core.errors import RecipeError
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """The tables of a TOML file. Raises RecipeError."""
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"the recipe {path} cannot be read ({error.strerror}); check the path") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} is not valid TOML: {error}") from error
 
 
 def make(cls: type, table: Any, where: str) -> Any:

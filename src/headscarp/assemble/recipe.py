@@ -4,13 +4,12 @@ Refuses keys it does not know (naming the nearest one that it does), bands witho
 It opens none of the files that it names. The sections [train] and [compare] stay plain values for whoever uses them.
 """
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from headscarp.assemble.keys import as_table, make, nearest, plain
+from headscarp.assemble.keys import as_table, make, nearest, plain, read_toml
 from headscarp.assemble.samples import ChipsRecipe, chips_from_table
 from headscarp.assemble.tables import (
     RESERVED,
@@ -103,18 +102,13 @@ _APART = ("bands", "sources", "folder", "fetched")
 
 def read_recipe(path: str | Path) -> Recipe:
     """A recipe from a TOML file. Raises RecipeError that names the section and key."""
-    path = Path(path)
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecipeError(f"the recipe {path} cannot be read ({error.strerror}); check the path") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} is not valid TOML: {error}") from error
-    return recipe_from_dict(data, folder=path.absolute().parent)
+    return recipe_from_dict(read_toml(path), folder=Path(path).absolute().parent)
 
 
 def recipe_from_dict(data: Mapping[str, Any], *, folder: str | Path = ".") -> Recipe:
     """A recipe from plain values, as TOML gives them: see recipes/ for complete ones. Raises RecipeError."""
+    if "simulate" in data:
+        raise RecipeError("the recipe has [simulate], so it is one of domains; use: headscarp domains build")
     public = [f.name for f in fields(Recipe) if f.name not in _APART]
     for key in data:
         nearest(str(key), (*public, "band", "source"), "key", "the recipe")

@@ -13,6 +13,7 @@ from typing import Any
 import dask
 import numpy as np
 import xarray as xr
+import zarr
 
 from headscarp.core.artefact import check_output, clear_os_errors, finish, partial_path
 from headscarp.core.blocks import Done, Journal, run_blocks
@@ -23,7 +24,6 @@ from headscarp.core.stack import (
     create_stack,
     frames_of,
     open_stack,
-    stack_arrays,
     stack_bands,
     stack_grid,
 )
@@ -55,28 +55,31 @@ class FrameBlock:
 
 @dataclass(frozen=True)
 class BandWriter:
-    """Writes blocks of bands into a stack on disk, and tells later whether they still hold what was written."""
+    """Writes blocks of bands, and of what stands beside them, into a stack on disk, and tells later whether they still
+    hold what was written."""
 
     path: str
 
     def write(self, index: Index, pixels: Mapping[str, np.ndarray]) -> str:
         """Writes the pixels of some bands at an index of their arrays; returns the checksum of all of them."""
-        arrays = stack_arrays(self.path)
+        group = zarr.open_group(self.path, mode="r+")
         digest = hashlib.blake2b(digest_size=16)
         for name, values in pixels.items():
-            values = np.ascontiguousarray(values, dtype=arrays[name].dtype)
+            array: Any = group[name]
+            values = np.ascontiguousarray(values, dtype=array.dtype)
             with clear_os_errors(self.path):
-                arrays[name][index] = values
+                array[index] = values
             digest.update(values.tobytes())
         return digest.hexdigest()
 
     def holds(self, index: Index, names: tuple[str, ...], checksum: str) -> bool:
         """Whether these bands hold at an index what a `write` that gave this checksum wrote, in the same order."""
-        arrays = stack_arrays(self.path)
         digest = hashlib.blake2b(digest_size=16)
         try:
+            group = zarr.open_group(self.path, mode="r")
             for name in names:
-                digest.update(np.ascontiguousarray(arrays[name][index]).tobytes())
+                array: Any = group[name]
+                digest.update(np.ascontiguousarray(array[index]).tobytes())
         except Exception:  # a chunk torn by a crash can fail in any way; the block is done again
             return False
         return digest.hexdigest() == checksum

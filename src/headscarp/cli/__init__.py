@@ -15,6 +15,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from headscarp import __version__
+from headscarp.cli import domains as domains_verbs
 from headscarp.cli import output
 from headscarp.cli.advise import advise
 from headscarp.cli.audit import audit
@@ -90,6 +91,15 @@ for _verb in (
     datasets,
 ):
     app.command()(_mendable(_verb))
+
+_domains = typer.Typer(
+    name="domains",
+    help="Many places with frames, weather and what came after, as one stack: `build`, `show`.",
+    no_args_is_help=True,
+)
+_domains.command()(_mendable(domains_verbs.build))
+_domains.command()(_mendable(domains_verbs.show))
+app.add_typer(_domains)
 
 
 @app.callback(invoke_without_command=True)

@@ -21,8 +21,16 @@ interrupted. `--json` before the verb prints what was made as one JSON object; `
 
 def reference() -> str:
     """The whole reference as Markdown: each verb with its help, arguments and options."""
-    verbs = get_command(app).commands  # type: ignore[attr-defined]
-    return "\n".join([INTRODUCTION, *(_verb(name, command) for name, command in verbs.items())])
+    return "\n".join([INTRODUCTION, *_verbs("", get_command(app).commands)])  # type: ignore[attr-defined]
+
+
+def _verbs(before: str, commands) -> list[str]:  # type: ignore[no-untyped-def]
+    """Each verb; a group of verbs as its verbs, each under the name of both."""
+    pages = []
+    for name, command in commands.items():
+        group = getattr(command, "commands", None)
+        pages += _verbs(f"{before}{name} ", group) if group else [_verb(f"{before}{name}", command)]
+    return pages
 
 
 def _verb(name: str, command) -> str:  # type: ignore[no-untyped-def]

@@ -71,7 +71,9 @@ def is_domains(stack: xr.Dataset) -> bool:
 def check_domains(stack: xr.Dataset) -> xr.Dataset:
     """The same stack, when it holds the layout. Raises StackError that names what is missing or out of place."""
     check_stack(stack)
-    needed = {band.name: (SAMPLE, FRAME, "y", "x") if has_frames(band.name) else (SAMPLE, "y", "x") for band in _BANDS}
+    needed: dict[str, tuple[str, ...]] = {
+        band.name: (SAMPLE, FRAME, "y", "x") if has_frames(band.name) else (SAMPLE, "y", "x") for band in _BANDS
+    }
     needed |= dict.fromkeys(FRAME_FACTS, (SAMPLE, FRAME)) | dict.fromkeys(SERIES, (SAMPLE, DAY))
     needed |= dict.fromkeys((*SAMPLE_FACTS, "event_days", "thriving"), (SAMPLE,)) | {"causes": (SAMPLE, CAUSE)}
     for name, dims in needed.items():

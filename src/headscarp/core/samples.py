@@ -68,29 +68,36 @@ def create_samples(
     names: Sequence[str],
     coords: Mapping[str, Sequence[str]] | None = None,
     attrs: Mapping[str, Any] | None = None,
+    frames: Mapping[str, int] | None = None,
+    beside: xr.Dataset | None = None,
 ) -> dict[str, zarr.Array]:
     """An empty stack of samples on disk, marked incomplete, and its arrays; see `core.stack.complete_stack`.
 
-    shape: rows and columns of each sample. names: of the samples. coords: more texts of each, such as its part. Samples
-    may be written from several threads or processes at once. Bands start as missing.
+    shape: rows and columns of each sample. names: of the samples. coords: more texts of each, such as its part. frames:
+    how many slots of `time` a band has, for those that have any. beside: variables and coordinates that are no bands,
+    as they stand before the samples are written. Samples may be written from several threads or processes at once.
+    Bands start as missing.
     """
-    along = {SAMPLE_ID: names, **(coords or {})}
+    along, frames = {SAMPLE_ID: names, **(coords or {})}, frames or {}
     with clear_os_errors(path):
         whole = {"headscarp_stack": FORMAT, "Conventions": "CF-1.11", **(attrs or {})}
         empty = xr.Dataset(
             coords={name: (SAMPLE, np.array(list(values), object)) for name, values in along.items()},
             attrs={**whole, "bands": [band.name for band in bands], "complete": False},
         )
+        if beside is not None:
+            empty = empty.merge(beside)
         empty.to_zarr(path, mode="w", consolidated=False, zarr_format=3)
         group = zarr.open_group(path, mode="r+")
         for band in bands:
+            slots = [frames[band.name]] if band.name in frames else []
             array = group.create_array(
                 band.name,
-                shape=(len(names), *shape),
-                chunks=(1, *(min(CHUNK, side) for side in shape)),
+                shape=(len(names), *slots, *shape),
+                chunks=(1, *slots, *(min(CHUNK, side) for side in shape)),
                 dtype=band.dtype,
                 fill_value=_FILL[band.kind],
-                dimension_names=(SAMPLE, "y", "x"),
+                dimension_names=(SAMPLE, *(["time"] if slots else []), "y", "x"),
             )
             array.attrs.update(band_attrs(band))
     return stack_arrays(path)

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from headscarp.core.bundle import open_bundle
+from headscarp.core.domains import is_domains
 from headscarp.core.errors import SourceError
 from headscarp.core.grid import ground_resolution_m
 from headscarp.core.provenance import read_made
 from headscarp.core.stack import open_stack, stack_bands, stack_grid
 from headscarp.evaluation.tables import read_table
+from headscarp.report.domains import describe_domains
 
 
 def describe(path: str | Path) -> dict[str, Any]:
@@ -53,7 +55,7 @@ def _map(path: Path) -> dict[str, Any]:
 
 def _stack(path: Path) -> dict[str, Any]:
     stack = open_stack(path)
-    facts: dict[str, Any] = {"kind": "stack"}
+    facts: dict[str, Any] = describe_domains(stack) if is_domains(stack) else {"kind": "stack"}
     if "sample" not in stack.dims:
         grid = stack_grid(stack)
         crs = f"EPSG:{grid.crs.epsg}" if grid.crs and grid.crs.epsg else str(grid.crs)[:60]

@@ -15,7 +15,7 @@ INCIDENCE_DEG = 39.0
 LOOK_AZIMUTH_DEG = {"ascending": 78.0, "descending": 282.0}
 """Where the beam goes: Sentinel-1 looks to the right of its track."""
 
-_DB = {
+BACKSCATTER_DB = {
     "tree": (-9.5, -15.0),
     "grass": (-12.0, -18.5),
     "dry_grass": (-12.5, -20.0),
@@ -23,8 +23,12 @@ _DB = {
     "rock": (-8.5, -16.5),
     "water": (-20.0, -27.0),
     "built_up": (-3.5, -11.5),
+    "ash": (-11.0, -19.5),
+    "snow": (-14.0, -21.0),
 }
-_WET_DB = 2.0  # open ground in the wet season
+"""VV and VH of each surface."""
+WET_DB = 2.0
+"""How much brighter open ground is in the wet season."""
 _REST = 0.35  # power of the cosine that correction left
 _OPEN = ("grass", "dry_grass", "soil")
 
@@ -46,9 +50,9 @@ def see_backscatter(
     cosine = np.tensordot(back, ground.normal, axes=1)
     towards = -(ground.normal[0] * np.sin(turn) + ground.normal[1] * np.cos(turn)) / np.maximum(ground.normal[2], 1e-3)
     seen = ground.valid & (cosine > np.cos(np.radians(85.0))) & (towards < np.tan(angle))
-    power = np.array([[10.0 ** (db / 10.0) for db in _DB[surface]] for surface in SURFACES], np.float32)
+    power = np.array([[10.0 ** (db / 10.0) for db in BACKSCATTER_DB[surface]] for surface in SURFACES], np.float32)
     for surface in _OPEN:
-        power[SURFACES.index(surface)] *= 10.0 ** (_WET_DB * wet / 10.0)
+        power[SURFACES.index(surface)] *= 10.0 ** (WET_DB * wet / 10.0)
     gamma = np.tensordot(power.T, ground.shares_on(day), axes=1)
     gamma *= (np.maximum(cosine, 0.05) / np.cos(angle)) ** _REST * ground.texture
     gamma *= speckle(gamma.shape, looks, rng)

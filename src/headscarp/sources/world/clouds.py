@@ -17,8 +17,11 @@ CLOUD_HEIGHT_M = 1_400.0
 FLAGGED = 0.3
 """Share of the light that a cloud has to hide before a mask notices it."""
 
-_SOFT = 0.18  # how far, in deviations of the noise, a cloud takes from nothing to full thickness
-_SHADOW = 0.75  # of the direct light, taken by the thickest cloud
+SOFT = 0.18
+"""How far, in deviations of the noise, a cloud takes from nothing to full thickness."""
+SHADOW = 0.75
+"""Share of the direct light that the thickest cloud takes."""
+
 _DILATED_M = 90.0
 _LOWEST_SUN_DEG = 10.0
 _LOW, _HIGH = 1, 3
@@ -43,7 +46,7 @@ class Sky:
     @property
     def shadow(self) -> Mask:
         """(y, x) where a mask flags the shadow of a cloud: not under clouds."""
-        return (self.shade < 1.0 - FLAGGED * _SHADOW) & ~self.cloud
+        return (self.shade < 1.0 - FLAGGED * SHADOW) & ~self.cloud
 
 
 def simulate_sky(
@@ -60,12 +63,12 @@ def simulate_sky(
         thick = np.zeros(padded)
     else:
         level = float(np.quantile(noise[inside], 1.0 - min(cover, 1.0)))
-        thick = np.clip((noise - level) / _SOFT + FLAGGED, 0.0, 1.0)
+        thick = np.clip((noise - level) / SOFT + FLAGGED, 0.0, 1.0)
     turn = np.radians(sun[1])
     # Shadows lie on the side away from the sun; rows count southwards.
     thrown = shift(thick, (away * np.cos(turn), -away * np.sin(turn)), order=1, mode="nearest")
     cirrus = np.clip((veil - 1.4) * 0.15, 0.0, 0.2) * (cover > 0.1)
-    shade = 1.0 - _SHADOW * np.clip(thrown[inside], 0.0, 1.0)
+    shade = 1.0 - SHADOW * np.clip(thrown[inside], 0.0, 1.0)
     return Sky(thick[inside].astype(np.float32), cirrus.astype(np.float32), shade.astype(np.float32))
 
 

@@ -39,10 +39,11 @@ SPECTRA = {
     "water": (0.045, 0.045, 0.025, 0.018, 0.012, 0.010, 0.008, 0.004, 0.003),
     "built_up": (0.12, 0.14, 0.155, 0.165, 0.17, 0.18, 0.20, 0.24, 0.23),
     "ash": (0.075, 0.080, 0.085, 0.087, 0.090, 0.090, 0.095, 0.11, 0.105),
+    "snow": (0.90, 0.91, 0.90, 0.89, 0.88, 0.86, 0.80, 0.10, 0.07),
     "cloud": (0.62, 0.63, 0.65, 0.65, 0.66, 0.67, 0.68, 0.45, 0.34),
 }
 """Reflectance in [0, 1] at WAVELENGTHS_UM: woods, green grass, cured grass, brown loam, greywacke, clear deep water,
-roofs and asphalt, fresh volcanic ash, and the top of a thick cloud."""
+roofs and asphalt, fresh volcanic ash, settled snow, and the top of a thick cloud."""
 
 
 def spectrum(surface: str, wavelengths_um: Sequence[float]) -> NDArray[np.float32]:

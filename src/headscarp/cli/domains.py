@@ -1,0 +1,61 @@
+"""headscarp domains: many places with frames, weather and what came after, as one stack of samples."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headscarp.cli.options import Out, Overwrite, Resume, Scheduler, Workers
+from headscarp.cli.output import say, tell
+
+
+def build(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A TOML file, such as recipes/domains.toml.")],
+    out: Out,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the recipe and say what would be built.")] = False,
+) -> None:
+    """Build a stack of domains (Zarr): places of seven classes over several regions, with the frames of two satellites.
+
+    The places are simulated, from a known law of their landslides, and everything says so. A build that was stopped
+    goes on with `--resume` to the same bytes.
+
+        headscarp domains build recipes/domains.toml --out domains.zarr
+    """
+    from headscarp.assemble.domains import build_domains, domain_sites, read_domains_recipe
+
+    parsed = read_domains_recipe(recipe)
+    if dry_run:
+        told, sites = parsed.simulate, domain_sites(parsed)
+        say(f"{len(sites)} simulated samples of {told.frames} frames, {told.side_px} x {told.side_px} cells of 30 m")
+        say(f"regions: {', '.join(told.regions)}; {told.samples_per_region} samples each")
+        say(f"cut-offs from {min(site.cutoff for site in sites)} to {max(site.cutoff for site in sites)}")
+        return
+    stack = build_domains(parsed, out, workers=workers, scheduler=scheduler, resume=resume, overwrite=overwrite)
+    tell(domains=out, samples=stack.sizes["sample"], simulated=True, see=f"headscarp info {out}")
+
+
+def show(
+    domains: Annotated[Path, typer.Argument(metavar="DOMAINS", help="A stack made by `headscarp domains build`.")],
+    out: Out,
+    sample: Annotated[
+        list[str] | None,
+        typer.Option("--sample", help="Name of a sample; may be given again. Default: one of each class."),
+    ] = None,
+    frames: Annotated[int, typer.Option("--frames", help="How many of the last frames.", min=1, max=24)] = 6,
+    overwrite: Overwrite = False,
+) -> None:
+    """Draw places of a stack of domains (PNG): the ground, the last frames from old to new, and where it slides after.
+
+    Landsat frames are in true colour, radar frames in VV, VH, VV. Simulated places have that written on the picture.
+
+        headscarp domains show domains.zarr --out places.png
+    """
+    from headscarp.core.artefact import check_output
+    from headscarp.report.domains import draw_places
+
+    check_output(out, overwrite=overwrite)
+    tell(figure=draw_places(domains, out, sample or (), frames=frames))
