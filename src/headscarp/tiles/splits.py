@@ -1,7 +1,7 @@
 """Ways to part a raster into training, validation and test: at random as in the paper, in blocks, by region, as given.
 
-Counts labels by streaming through the label bands; of several, a pixel is a landslide where any of them says so, and
-one split serves them all. Refuses stacks without a positive label and rasters too small for the parts asked for.
+Of several labels a pixel is a landslide where any of them says so, and one split serves them all. Refuses stacks
+without a positive label and rasters too small for the parts asked for.
 Whether a split leaks is proved in `audit`.
 """
 
@@ -16,9 +16,9 @@ import xarray as xr
 from headscarp.core.errors import HeadscarpWarning, SplitError
 from headscarp.core.grid import Grid, true_cell_size_m
 from headscarp.core.samples import PART, has_samples
-from headscarp.core.stack import VALID, label_names, stack_grid
-from headscarp.core.tile import Window, windows
-from headscarp.tiles.dataset import as_stack, raster_shape, read_window
+from headscarp.core.stack import label_names, stack_grid
+from headscarp.tiles.cells import Cell, cells_of
+from headscarp.tiles.dataset import as_stack, raster_shape
 from headscarp.tiles.folds import check_folds, kmeans_folds, name_of_fold, stratified_folds
 from headscarp.tiles.partition import (
     PARTS,
@@ -47,8 +47,6 @@ __all__ = [
     "write_split",
 ]
 
-_COUNTING_PX = 1024
-
 
 def split_random(
     stack: xr.Dataset | str | Path,
@@ -71,7 +69,7 @@ def split_random(
     if min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
         raise SplitError(f"shares are {shares}; needed: three numbers above 0 with sum 1, such as 0.8, 0.1, 0.1")
     side = (tile_px, tile_px) if not has_samples(stack) else raster_shape(stack)
-    cells = _cells(stack, side)
+    cells = cells_of(stack, side)
     needed = folds or len(PARTS)
     if len(cells) < needed:
         raise _too_small(stack, len(cells), needed, f"patches of {tile_px} px", "tile_px = {} px")
@@ -117,7 +115,7 @@ def split_blocks(
         raise SplitError(f"block_size_m is {block_size_m:g}, buffer_m {buffer_m:g}; needed: above 0, and 0 or more")
     dy, dx = _cell_m(stack_grid(stack))
     side = (max(1, round(block_size_m / dy)), max(1, round(block_size_m / dx)))
-    cells = _cells(stack, side)
+    cells = cells_of(stack, side)
     if len(cells) < folds:
         metres = f"block_size_m = {{}} (pixels of {min(dy, dx):g} m)"
         raise _too_small(stack, len(cells), folds, f"blocks of {block_size_m:g} m", metres, min(dy, dx))
@@ -147,7 +145,7 @@ def split_given(stack: xr.Dataset | str | Path, *, validation_share: float = 0.1
     if not 0 < validation_share < 1:
         raise SplitError(f"validation_share is {validation_share}; it has to be between 0 and 1")
     told = [str(part) for part in stack[PART].to_numpy()]
-    cells = [cell for cell in _cells(stack, raster_shape(stack)) if told[cell[0]]]
+    cells = [cell for cell in cells_of(stack, raster_shape(stack)) if told[cell[0]]]
     names = [told[cell[0]] for cell in cells]
     held = {name: names.count(name) for name in PARTS}
     others = [name for name in PARTS[1:] if held[name]]
@@ -185,7 +183,7 @@ def split_regions(
     stack = as_stack(stack)
     region = held_out_region(region_names(stack), hold_out, fold)
     told = deal_regions(stack, region, validation_share=validation_share, later_than=later_than, seed=seed)
-    cells = [cell for cell in _cells(stack, raster_shape(stack)) if told[cell[0]]]
+    cells = [cell for cell in cells_of(stack, raster_shape(stack)) if told[cell[0]]]
     names = [told[cell[0]] for cell in cells]
     settings: dict[str, Any] = {"hold_out": region, "validation_share": validation_share}
     settings |= {"later_than": later_than} if later_than else {}
@@ -201,70 +199,11 @@ SPLITS: dict[str, Callable[..., Split]] = {
     "regions": split_regions,
 }
 
-_Cell = tuple[int, Window, np.ndarray]
-"""Sample, window clipped to the raster, and the counts: landslides, labels, valid pixels."""
-
-
-def _cells(stack: xr.Dataset, side: tuple[int, int]) -> list[_Cell]:
-    """The cells of a lattice that have a valid pixel, by sample and row-major.
-
-    A stack without a label band is split by its valid pixels alone, for nets that need no labels; one whose labels name
-    no landslide is refused.
-    """
-    if min(side) < 1:
-        raise SplitError(f"a patch of {side[0]} px is too small; needed: 1 px or more")
-    shape = raster_shape(stack)
-    cells: list[_Cell] = []
-    for sample in range(stack.sizes.get("sample", 1)):
-        counts = _counts(stack, sample, side)  # (rows, columns, 3)
-        for i, j in np.argwhere(counts[:, :, 2] > 0):
-            window = Window(int(i) * side[0], int(j) * side[1], *side).clip(shape)
-            cells.append((sample, window, counts[i, j]))
-    if label_names(stack) and not sum(int(cell[2][0]) for cell in cells):
-        raise SplitError(
-            "no valid pixel of the stack is labelled as a landslide; check that the inventory overlaps the grid, and "
-            "all_touched = true where landslides are smaller than a pixel"
-        )
-    return cells
-
-
-def _counts(stack: xr.Dataset, sample: int, side: tuple[int, int]) -> np.ndarray:
-    """Landslides, labels and valid pixels in each cell of a lattice: (rows, columns, 3) int64, streamed."""
-    shape = raster_shape(stack)
-    counts = np.zeros((-(-shape[0] // side[0]), -(-shape[1] // side[1]), 3), np.int64)
-    for window in windows(shape, _COUNTING_PX):
-        window = window.clip(shape)
-        positive, labelled = _labels(stack, window, sample)
-        valid = np.ones(positive.shape, bool)
-        if VALID in stack:
-            valid = read_window(stack[VALID], window, sample=sample) == 1
-        rows, row_starts = _cuts(window.row, window.height, side[0])
-        cols, col_starts = _cuts(window.col, window.width, side[1])
-        for k, counted in enumerate((positive & valid, labelled & valid, valid)):
-            sums = np.add.reduceat(counted, row_starts, axis=0, dtype=np.int64)
-            counts[rows, cols, k] += np.add.reduceat(sums, col_starts, axis=1)
-    return counts
-
-
-def _labels(stack: xr.Dataset, window: Window, sample: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where any label band has a landslide, and where any has a label: (height, width) bool each."""
-    bands = [read_window(stack[name], window, sample=sample) for name in label_names(stack)]
-    if not bands:
-        nowhere = np.zeros((window.height, window.width), bool)
-        return nowhere, nowhere
-    return np.any([band == 1 for band in bands], axis=0), np.any([band <= 1 for band in bands], axis=0)
-
-
-def _cuts(start: int, length: int, side: int) -> tuple[slice, np.ndarray]:
-    """The cells that a run of pixels meets, and where each begins in the run."""
-    first, last = start // side, (start + length - 1) // side
-    return slice(first, last + 1), np.maximum(np.arange(first, last + 1) * side - start, 0)
-
 
 def _split(
     kind: str,
     stack: xr.Dataset,
-    cells: Sequence[_Cell],
+    cells: Sequence[Cell],
     dealt: tuple[Sequence[str], np.ndarray],
     *,
     seed: int,
@@ -281,7 +220,7 @@ def _split(
     return Split(kind, raster_shape(stack), tuple(parts), seed, buffer_px, settings)
 
 
-def _warn_of_missing_classes(cells: Sequence[_Cell], parts: Sequence[Part]) -> None:
+def _warn_of_missing_classes(cells: Sequence[Cell], parts: Sequence[Part]) -> None:
     for name in PARTS:
         counts = (
             np.array([c[2] for c, p in zip(cells, parts, strict=True) if p.name == name]).reshape(-1, 3).sum(axis=0)
