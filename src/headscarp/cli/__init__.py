@@ -27,6 +27,7 @@ from headscarp.cli.demo import demo
 from headscarp.cli.evaluate import evaluate
 from headscarp.cli.explain import explain
 from headscarp.cli.fetch import fetch
+from headscarp.cli.forecast import forecast
 from headscarp.cli.info import info
 from headscarp.cli.latent import latent
 from headscarp.cli.next import next as next_
@@ -83,6 +84,7 @@ for _verb in (
     score,
     advise,
     next_,
+    forecast,
     latent,
     catalog,
     info,

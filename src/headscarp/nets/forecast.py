@@ -5,7 +5,7 @@ be. Refuses stacks without frames.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -16,7 +16,7 @@ from headscarp.core.domains import CAUSES, HORIZONS_DAYS
 from headscarp.core.errors import RecipeError, StackError
 from headscarp.nets.batch import Batch
 from headscarp.nets.familiarity import Familiarity
-from headscarp.nets.frames import DOWN, ENCODERS
+from headscarp.nets.frames import DOWN, ENCODERS, Seen
 from headscarp.nets.hazard import fit_scale, probability_of, rates_of, survival_nll, within
 from headscarp.nets.layers import Encode
 from headscarp.nets.losses import nll
@@ -25,6 +25,7 @@ from headscarp.nets.net import Net, Output, Schedule, Statistics
 from headscarp.nets.places import cut_places, join_places, repeat_places, spread_places
 from headscarp.nets.temporal import encode_days
 
+_AT_ONCE = 16  # places
 _FAR = 3.0  # scaled metadata beyond this count as this
 _STRANGE = 0.05  # places more unlike training than all but this share of held-out ones are trusted less
 _CAUSE_WEIGHT, _WHERE_WEIGHT = 0.2, 0.2
@@ -209,9 +210,8 @@ class Forecast(Net):
         if self.of_frame is not None:
             tokens = tokens + self.of_frame(numbers.flatten(-2))
         x = cut_places(batch.x[:, :, self.read], self.place_px)  # (N, T, C, p, p)
-        encoded = self.encode(x.flatten(0, 1)).unflatten(0, (len(x), t))
-        tokens, days, present = (repeat_places(v, shape, self.place_px) for v in (tokens, days, present))
-        seen = self.encoder(encoded, tokens, days, present)
+        facts = tuple(repeat_places(v, shape, self.place_px) for v in (tokens, days, present))
+        seen = self._seen(x, *facts)
         pooled = torch.cat([seen.coarse.mean(dim=(-2, -1)), seen.coarse.amax(dim=(-2, -1))], dim=1)
         known = [pooled]
         if self.of_place is not None:
@@ -219,6 +219,19 @@ class Forecast(Net):
         hidden = self.trunk(torch.cat(known, dim=1))
         where, embedding = self._map(seen.coarse, seen.fine), torch.cat([pooled, seen.look], dim=1)
         return _Raw(self.rate(hidden), self.cause(hidden), where, embedding, seen.attention)
+
+    def _seen(self, x: torch.Tensor, *facts: torch.Tensor) -> Seen:
+        """What the encoder sees of places (N, T, C, p, p), a few at a time where nothing is learned, to save memory."""
+        step = len(x) if self.training or torch.is_grad_enabled() else _AT_ONCE
+        parts = []
+        for start in range(0, len(x), max(step, 1)):
+            piece = x[start : start + step]
+            encoded = self.encode(piece.flatten(0, 1)).unflatten(0, piece.shape[:2])
+            parts.append(self.encoder(encoded, *(fact[start : start + step] for fact in facts)))
+        if len(parts) == 1:
+            seen: Seen = parts[0]
+            return seen
+        return Seen(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(Seen)))
 
     def _numbers(self, batch: Batch) -> torch.Tensor:
         """(B, T, M, 2): each number that is read, scaled, 0 where unknown, and a flag that tells whether it is."""

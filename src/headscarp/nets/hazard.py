@@ -51,7 +51,8 @@ def fit_scale(cumulated: torch.Tensor, labels: torch.Tensor) -> tuple[float, flo
     """(power, shift) so that exp(shift) * rate ** power fits labels best over all horizons; power above 0.
 
     cumulated: (N, K). labels: (N, K) uint8, 255 does not count. One map for all horizons, so that none overtakes
-    another. The power stays 1 where fewer than 5 events or non-events count, and both where there is neither.
+    another. The power stays 1 where fewer than 5 events or non-events count, and both where there is neither. A normal
+    prior (deviation 0.5 of the logarithm of the power, 1 of the shift) keeps few places from bending it far.
     """
     counted = labels != UNLABELLED
     positives = int(((labels == 1) & counted).any(dim=1).sum())
@@ -61,13 +62,14 @@ def fit_scale(cumulated: torch.Tensor, labels: torch.Tensor) -> tuple[float, flo
     log_rate, truth = cumulated.clamp(min=_LEAST).double().log()[counted], (labels == 1)[counted].double()
     free = torch.zeros(2, dtype=torch.float64, requires_grad=True)
     mask = torch.tensor([float(min(positives, negatives) >= _ENOUGH_EVENTS), 1.0], dtype=torch.float64)
+    prior = torch.tensor([2.0, 0.5], dtype=torch.float64) / len(cumulated)
     optimiser = torch.optim.LBFGS([free], max_iter=50, line_search_fn="strong_wolfe")
 
     def closure() -> torch.Tensor:
         optimiser.zero_grad()
         power, shift = (free * mask).clamp(-3, 3).unbind()
         p = probability_of((power.exp() * log_rate + shift).exp()).clamp(1e-7, 1 - 1e-7)
-        loss = torch.nn.functional.binary_cross_entropy(p, truth) + 1e-3 * free.square().sum()
+        loss = torch.nn.functional.binary_cross_entropy(p, truth) + (free.square() * prior).sum()
         loss.backward()
         return loss
 

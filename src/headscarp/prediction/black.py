@@ -18,9 +18,11 @@ FEWEST_BANDS = 3
 def leave_out_black(x: np.ndarray, valid: np.ndarray, bands: Sequence[Band]) -> int:
     """Marks the valid pixels of black squares as not valid, in place; returns how many squares that were.
 
-    x: (C, h, w) bands as they stand in the stack, from a row and column that are multiples of 256. valid: (h, w) bool.
-    A square is black where every band of the image is 0 on all its valid pixels.
+    x: ([T,] C, h, w) bands as they stand in the stack, from a row and column that are multiples of 256. valid: (h, w)
+    bool. A square is black where every band of the image is 0 on all its valid pixels; where there are frames, none is.
     """
+    if x.ndim != 3:
+        return 0
     image = [i for i, band in enumerate(bands) if band.kind == "continuous" and band.units in ("", "1")]
     if len(image) < FEWEST_BANDS:
         return 0

@@ -6,7 +6,7 @@ another block.
 """
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,7 @@ from headscarp.prediction.facts import finish_block
 from headscarp.prediction.workfile import WorkFile
 from headscarp.tiles.dataset import as_stack
 from headscarp.tiles.fits import Fit
-from headscarp.tiles.reader import TileReader
+from headscarp.tiles.reader import TileReader, make_batch
 
 CHECKED_SIDE = 192
 """Side of the piece that bfloat16 is checked against float32 on, in pixels."""
@@ -38,6 +38,7 @@ class BlockWork:
     """Does one block and returns its Done; equal keys mean the same net on the same stack.
 
     bundle, stack: paths, or the values themselves. checked: blocks where the engine is compared with torch in float32.
+    outputs: names of those of the net that are written; none: all.
     """
 
     key: str
@@ -49,6 +50,7 @@ class BlockWork:
     precision: str
     threads: int
     checked: frozenset[str] = frozenset()
+    outputs: tuple[str, ...] = ()
 
     def __call__(self, tile: Tile) -> Done:
         torch.set_num_threads(1)  # of the calling thread: blocks run side by side
@@ -57,14 +59,14 @@ class BlockWork:
         core = (slice(tile.halo, tile.halo + inside.height), slice(tile.halo, tile.halo + inside.width))
         held = [self._read(opened.reader, tile)]
         valid = held[0].valid[0].numpy()[core].copy()  # nets see black squares in every block, or in none
-        black = leave_out_black(held[0].x[0].numpy()[(slice(None), *core)], valid, self.fit.bands)
+        black = leave_out_black(held[0].x[0].numpy()[(..., *core)], valid, self.fit.bands)
         said = {"black": black} if black else {}
         if not valid.any():
             made = np.full((self.work.bands, inside.height, inside.width), np.nan, np.float32)
             return Done(self.work.write(inside, made), {"valid": 0, **said})
         piece = middle(held[0], CHECKED_SIDE) if tile.id in self.checked else None
         predicted = opened.engine(held.pop())  # held by the engine alone, which lets go of it before the trunk runs
-        made = opened.calibrated(predicted[(slice(None), *core)])
+        made = opened.calibrated(predicted[(opened.chosen, *core)])
         facts = {**finish_block(made, valid), **said}
         if piece is not None:
             facts["change"] = largest_change(opened.engine, opened.reference(), piece)
@@ -72,8 +74,7 @@ class BlockWork:
 
     def _read(self, reader: TileReader, tile: Tile) -> Batch:
         pixels = reader.read(tile)
-        x, valid = torch.from_numpy(self.fit.recode(pixels.x))[None], torch.from_numpy(pixels.valid)[None]
-        return Batch(x=x, valid=valid, tiles=(tile,))
+        return replace(make_batch([replace(pixels, x=self.fit.recode(pixels.x))], [tile]), y=None)
 
 
 def aligned_tiles(shape: tuple[int, int], block_px: int, halo: int, align: int) -> tuple[Tile, ...]:
@@ -96,6 +97,8 @@ class _Opened:
         stack = as_stack(work.stack).drop_vars(LABEL, errors="ignore")  # labels would be read and not used
         self.reader = TileReader(stack, work.fit.bands)
         self.engine: Engine = make_engine(work.engine, self.net, work.precision, threads=work.threads)
+        names = [output.name for output in self.net.outputs]
+        self.chosen = [names.index(name) for name in work.outputs] if work.outputs else slice(None)
         self.calibration = calibration_from_json(bundle.calibration)
         self._reference: Engine | None = None
 

@@ -10,6 +10,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -142,7 +143,7 @@ def middle(batch: Batch, side: int) -> Batch:
     height, width = batch.valid.shape[-2:]
     top, left = max(0, (height - side) // 2), max(0, (width - side) // 2)
     piece = (..., slice(top, top + side), slice(left, left + side))
-    return Batch(x=batch.x[piece].clone(), valid=batch.valid[piece].clone(), tiles=batch.tiles)
+    return replace(batch, x=batch.x[piece].clone(), valid=batch.valid[piece].clone(), y=None)
 
 
 def largest_change(engine: Engine, reference: Engine, batch: Batch) -> float:

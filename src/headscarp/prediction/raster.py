@@ -28,7 +28,7 @@ from headscarp.core.provenance import made_by, read_made, write_stac_item
 from headscarp.core.stack import CHUNK, fingerprint, stack_grid
 from headscarp.core.tile import Tile
 from headscarp.nets import net_from_bundle
-from headscarp.nets.net import Net
+from headscarp.nets.net import Net, Output
 from headscarp.prediction.blockwork import BlockWork, aligned_tiles, close_opened, open_here
 from headscarp.prediction.cog import TILE, write_cog
 from headscarp.prediction.cutting import Cut
@@ -54,6 +54,7 @@ def predict(
     engine: str = "torch",
     precision: str = "float32",
     block_px: int = 1024,
+    outputs: Sequence[str] | None = None,
     workers: int | None = None,
     scheduler: Any = None,
     resume: bool = False,
@@ -65,6 +66,7 @@ def predict(
     NaN where the stack is not valid, with `<stem>.qml` (QGIS style) and `<stem>.json` (STAC item with provenance)
     beside it. engine: a name in ENGINES. precision: "float32" or "bf16", whose largest change on sampled pixels is
     logged and recorded. block_px: multiple of 512 and of the net's alignment; memory grows with it and with workers.
+    outputs: names of those of the net that are written, default all.
     workers: threads, default one a core. scheduler: address of a dask scheduler, or a `dask.distributed.Client`; the
     folder of `out` has to be shared with its workers. resume: go on with what an interrupted run left; the bytes are
     those of an undisturbed run. Raises StackError, BundleError, RecipeError, JournalError and OutputError.
@@ -73,7 +75,7 @@ def predict(
     work_path, journal_path = _beside(out, "work"), _beside(out, "journal")
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
     dataset = as_stack(stack)
-    job = _job(opened, dataset, engine, precision, block_px)
+    job = _job(opened, dataset, engine, precision, block_px) | ({"outputs": list(outputs)} if outputs else {})
     key = _short_hash(json.dumps(job, sort_keys=True))
     if resume and out.exists() and not journal_path.exists() and read_made(out).get("settings", {}).get("job") == key:
         log.info("%s is finished already", out)
@@ -86,7 +88,8 @@ def predict(
     fit = check_fits(opened, dataset)
 
     tiles = aligned_tiles(raster_shape(dataset), block_px, halo_of(net), net.align)
-    work_file = WorkFile(work_path, len(net.outputs), raster_shape(dataset))
+    written = _outputs(net, outputs)
+    work_file = WorkFile(work_path, len(written), raster_shape(dataset))
     journal = Journal(journal_path, job, resume=resume)
     if resume:
         journal.keep(_unchanged(work_file, tiles))
@@ -101,13 +104,14 @@ def predict(
         precision=precision,
         threads=workers or cores(),
         checked=_checked_blocks(tiles) if precision != "float32" else frozenset(),
+        outputs=tuple(output.name for output in written) if outputs else (),
     )
     if scheduler is None:
         done = _on_threads(work, tiles, journal, net)
     else:
         done = _on_cluster(work, tiles, journal, scheduler, _path_of(stack))
     cut = Cut(opened.net, opened.threshold, net.opening_px)
-    _write_map(out, work_file, dataset, net, done, cut=cut, settings={**job, "job": key})
+    _write_map(out, work_file, dataset, written, done, cut=cut, settings={**job, "job": key})
     work_path.unlink(missing_ok=True)
     journal_path.unlink(missing_ok=True)
     return out
@@ -137,7 +141,7 @@ def _write_map(
     out: Path,
     work_file: WorkFile,
     stack: xr.Dataset,
-    net: Net,
+    outputs: Sequence[Output],
     done: Mapping[str, Done],
     *,
     cut: Cut,
@@ -152,11 +156,9 @@ def _write_map(
         log.info("%s differs from float32 by at most %.2g on sampled pixels", settings["precision"], max(changes))
     settings |= _left_out(facts)
     grid = stack_grid(stack)
-    partial = write_cog(
-        work_file, grid, partial_path(out), outputs=net.outputs, summaries=summaries, tags=cut.to_tags()
-    )
+    partial = write_cog(work_file, grid, partial_path(out), outputs=outputs, summaries=summaries, tags=cut.to_tags())
     write_qml(out, work_file, summaries[0].low, summaries[0].high)
-    bands = [{"name": o.name, "description": o.name, "unit": o.unit, "nodata": "nan"} for o in net.outputs]
+    bands = [{"name": o.name, "description": o.name, "unit": o.unit, "nodata": "nan"} for o in outputs]
     settings |= {"net": cut.net, "threshold": cut.threshold}
     inputs = [{"bundle": settings["bundle"], "stack": settings["stack"]}]
     write_stac_item(out, grid, made_by("predict", settings=settings, inputs=inputs), bands=bands)
@@ -182,6 +184,15 @@ def _checked_name(out: str | Path) -> Path:
 
 def _beside(out: Path, what: str) -> Path:
     return out.with_name(f".{out.name}.{what}")
+
+
+def _outputs(net: Net, names: Sequence[str] | None) -> tuple[Output, ...]:
+    """The outputs of a net that are written, in its order. Raises RecipeError for an unknown name."""
+    known = {output.name: output for output in net.outputs}
+    unknown = sorted(set(names or ()) - set(known))
+    if unknown:
+        raise RecipeError(f"the net has no output {', '.join(unknown)}; it has {', '.join(known)}")
+    return tuple(output for name, output in known.items() if not names or name in names)
 
 
 def _check_net(bundle: Bundle, net: Net, block_px: int) -> None:

@@ -130,13 +130,13 @@ class TileReader:
 def make_batch(pixels: Sequence[TilePixels], tiles: Sequence[Tile]) -> Batch:
     """A batch from the pixels of tiles whose read windows are of one size."""
     facts = [name for name in _FACTS if getattr(pixels[0], name) is not None]
-    return Batch(
-        x=torch.from_numpy(np.stack([p.x for p in pixels])),
-        valid=torch.from_numpy(np.stack([p.valid for p in pixels])),
-        y=torch.from_numpy(np.stack([p.y for p in pixels])),
-        tiles=tuple(tiles),
-        **{name: torch.from_numpy(np.stack([getattr(p, name) for p in pixels])) for name in facts},
-    )
+    stacked = {name: _stacked([getattr(p, name) for p in pixels]) for name in ("x", "valid", "y", *facts)}
+    return Batch(**stacked, tiles=tuple(tiles))
+
+
+def _stacked(arrays: Sequence[np.ndarray]) -> torch.Tensor:
+    """(B, ...) of B arrays; a view of a single one, which may be large."""
+    return torch.from_numpy(np.stack(arrays) if len(arrays) > 1 else arrays[0][None])
 
 
 _FACTS = ("days", "present", "metadata", "event_days", "causes")

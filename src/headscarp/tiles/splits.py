@@ -1,8 +1,8 @@
 """Ways to part a raster into training, validation and test: at random as in the paper, in spatial blocks, as given,
 by neighbourhoods of samples, or by region.
 
-Counts labels by streaming through the label bands; of several, a pixel is a landslide where any of them says so, and
-one split serves them all. Refuses stacks without a positive label and rasters too small for the parts asked for.
+Of several labels a pixel is a landslide where any of them says so, and one split serves them all. Refuses stacks
+without a positive label and rasters too small for the parts asked for.
 Whether a split leaks is proved in `audit`.
 """
 

@@ -1,0 +1,246 @@
+"""The frames of one place up to a date, from stacks of scenes, as a forecast reads them; and the forecast itself.
+
+Stacks as `headscarp fetch` leaves them (Landsat, Sentinel-1, elevation, weather) are laid side by side: each frame in a
+slot of its own, oldest first, bands of other sensors missing in it. Pixels stay lazy. Refuses stacks on other grids,
+and dates before the first frame.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+
+from headscarp.core.band import NO_VALUE, Band
+from headscarp.core.bundle import Bundle, open_bundle
+from headscarp.core.domains import BACKSCATTER, CLOUD, HORIZONS_DAYS, REFLECTANCE, SERIES_DAYS
+from headscarp.core.errors import BundleError, RecipeError, StackError
+from headscarp.core.grid import Grid, footprint_lonlat, ground_resolution_m, true_cell_size_m
+from headscarp.core.samples import PIXEL_M
+from headscarp.core.stack import band_attrs, feature_bands, fingerprint, make_stack, stack_bands, stack_grid
+from headscarp.nets import NETS
+from headscarp.prediction.raster import predict
+from headscarp.terrain import slope
+from headscarp.tiles.dataset import as_stack
+from headscarp.tiles.fits import check_one_place
+from headscarp.tiles.series import with_delay
+
+MOST_FRAMES = 24
+BLOCK_PX = 512
+_CHUNK = 512
+_SPREAD = 16
+_QUALITY = "quality"
+_Frame = tuple[int, int, float]
+"""Of which stack, which frame of it, and days before the cut-off."""
+
+
+def forecast(
+    bundle: Bundle | str | Path,
+    stacks: Sequence[xr.Dataset | str | Path],
+    out: str | Path,
+    *,
+    date: str,
+    horizon: str = "7d",
+    delay_days: float | None = None,
+    frames: int = MOST_FRAMES,
+    **options: Any,
+) -> Path:
+    """Writes the forecast of a place from a date on as a map, in constant memory, and returns its path.
+
+    stacks: of one place, as for `frames_before`. horizon: "1d", "3d", "7d", "30d" or "180d". delay_days: see
+    `tiles.series.with_delay`. frames: at most so many, the newest. options: of `predict`. Bands: the hazard within the
+    horizon, confidence, familiarity, causes, where. Raises BundleError for a bundle that does not forecast, RecipeError
+    for another horizon or no date, StackError, and as `predict`.
+    """
+    bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+    if bundle.net not in NETS or not NETS[bundle.net].judges_places:
+        raise BundleError(
+            f"the bundle holds the net {bundle.net!r}, which does not forecast; train one: --net forecast"
+        )
+    hazard = f"hazard: {horizon_days(horizon)} d"
+    stack = with_delay(frames_before(stacks, date, bands=bundle.bands, frames=frames), delay_days)
+    outputs = [o.name for o in NETS[bundle.net].outputs if o.name == hazard or not o.name.startswith("hazard: ")]
+    return predict(bundle, stack, out, outputs=outputs, **{"block_px": BLOCK_PX, **options})
+
+
+def horizon_days(text: str) -> int:
+    """The days of a horizon such as "7d". Raises RecipeError for one that nets are not trained for."""
+    known = [f"{days}d" for days in HORIZONS_DAYS]
+    if text.replace(" ", "") not in known:
+        raise RecipeError(
+            f"the horizon is {text!r}, but forecasts are trained for {', '.join(known)}; take one of these"
+        )
+    return HORIZONS_DAYS[known.index(text.replace(" ", ""))]
+
+
+def frames_before(
+    stacks: Sequence[xr.Dataset | str | Path], date: str, *, bands: Sequence[Band], frames: int = MOST_FRAMES
+) -> xr.Dataset:
+    """One stack of a place with the newest frames up to a date, and what is known of them; pixels lazy.
+
+    stacks: on one grid; those with `time` give frames, daily `rain_1d_mm` and `soil_moisture` among them weather, those
+    without give ground. bands: those of the bundle; what no stack has is missing everywhere. Landsat's `quality` stands
+    for `cloud`; where there is elevation and no slope, slope is made of it. Raises StackError, RecipeError for no date.
+    """
+    opened = [as_stack(stack) for stack in stacks]
+    for stack in opened:
+        check_one_place(stack)
+    grid = _one_grid(opened)
+    cut = _date(date)
+    series = [stack for stack in opened if "time" in stack.dims and not _is_weather(stack)]
+    chosen = _newest(series, cut, frames)
+    ground = _ground([stack for stack in opened if "time" not in stack.dims], grid)
+    arrays = {band: _plane(band, series, chosen, ground, grid) for band in bands}
+    facts = _facts(series, chosen, cut, grid)
+    facts |= _weather([stack for stack in opened if _is_weather(stack)], cut)
+    key = json.dumps([[fingerprint(stack) for stack in opened], str(cut), len(chosen)]).encode()
+    attrs = {PIXEL_M: ground_resolution_m(grid), "fingerprint": hashlib.blake2b(key, digest_size=16).hexdigest()}
+    still = {band: array for band, array in arrays.items() if array.ndim == 2}
+    made = make_stack(grid, still, attrs=attrs) if still else xr.Dataset(attrs={**opened[0].attrs, **attrs})
+    for band, array in arrays.items():
+        if array.ndim == 3:
+            made[band.name] = (("time", "y", "x"), array, band_attrs(band))
+    made = made[[band.name for band in bands]].assign(facts)
+    if "elevation" in made:
+        step = [max(1, side // _SPREAD) for side in grid.shape]
+        heights = made["elevation"][:: step[0], :: step[1]].to_numpy()
+        known = np.isfinite(heights)
+        made["elevation_m"] = np.float32(heights[known].mean() if known.any() else np.nan)
+    return made
+
+
+def _one_grid(stacks: Sequence[xr.Dataset]) -> Grid:
+    if not stacks:
+        raise StackError("no stack was given; fetch the scenes of the place first: headscarp fetch")
+    grids = [stack_grid(stack) for stack in stacks]
+    if any(grid != grids[0] for grid in grids[1:]):
+        raise StackError("the stacks are not on one grid; fetch them together, so that they are")
+    return grids[0]
+
+
+def _date(text: str) -> np.datetime64:
+    try:
+        day = np.datetime64(text, "D")
+    except ValueError as error:
+        raise RecipeError(f"{text!r} is not a date; write it as 2014-07-29") from error
+    if np.isnat(day):
+        raise RecipeError("no date was given to forecast from; write it as 2014-07-29")
+    return day
+
+
+def _is_weather(stack: xr.Dataset) -> bool:
+    return "time" in stack.dims and "rain_1d_mm" in stack.variables
+
+
+def _newest(series: Sequence[xr.Dataset], cut: np.datetime64, frames: int) -> list[_Frame]:
+    """The newest frames up to the end of the day, oldest first."""
+    found: list[_Frame] = []
+    for i, stack in enumerate(series):
+        days = (stack["time"].to_numpy().astype("datetime64[s]") - cut.astype("datetime64[s]")).astype(float) / 86400
+        found += [(i, int(t), min(float(days[t]), 0.0)) for t in np.flatnonzero(days < 1)]
+    if not found:
+        spans = [stack["time"].to_numpy() for stack in series if stack.sizes["time"]]
+        between = f"; the first is of {min(span.min() for span in spans)!s:.10}" if spans else ""
+        raise StackError(f"there is no frame up to {cut}{between}: fetch earlier scenes, or give a later date")
+    return sorted(found, key=lambda frame: frame[2])[-frames:]
+
+
+def _ground(stacks: Sequence[xr.Dataset], grid: Grid) -> dict[str, Any]:
+    """Planes without time by name, slope among them where there is elevation."""
+    planes = {str(name): _lazy(array) for stack in stacks for name, array in stack.data_vars.items() if array.ndim == 2}
+    if "elevation" in planes and "slope" not in planes:
+        cell_m = true_cell_size_m(grid)
+        planes["slope"] = da.map_overlap(
+            lambda dem: np.asarray(slope(np.ascontiguousarray(dem), cell_m), np.float32),
+            planes["elevation"],
+            depth=1,
+            boundary=np.nan,
+            dtype=np.float32,
+            meta=np.empty((0, 0), np.float32),
+        )
+    return planes
+
+
+def _plane(
+    band: Band,
+    series: Sequence[xr.Dataset],
+    chosen: Sequence[_Frame],
+    ground: dict[str, Any],
+    grid: Grid,
+) -> Any:
+    """A band as (time, y, x) from the frames, or (y, x) from the ground; missing where nobody has it."""
+    fill = NO_VALUE if band.kind == "categorical" else np.nan
+    empty = da.full(tuple(grid.shape), fill, dtype=band.dtype, chunks=_CHUNK)
+    if band.name in ground:
+        return ground[band.name].astype(band.dtype)
+    if not band.optional and band.kind == "continuous":
+        raise StackError(f"no stack has the ground band {band.name!r}, which the bundle reads; give one that has")
+    planes = []
+    for i, frame, _ in chosen:
+        name = _QUALITY if band.name == CLOUD and CLOUD not in series[i] else band.name
+        held = name in series[i] and "time" in series[i][name].dims
+        planes.append(_recoded(series[i][name], frame, band) if held else empty)
+    return da.stack(planes)
+
+
+def _recoded(array: xr.DataArray, frame: int, band: Band) -> Any:
+    """A frame of a band; codes of classes that the bundle does not know are "no value"."""
+    plane = _lazy(array[frame])
+    if band.kind != "categorical":
+        return plane.astype(band.dtype)
+    table = np.full(256, NO_VALUE, np.uint8)
+    for code, label in enumerate(array.attrs.get("classes", ()), start=1):
+        table[code] = band.classes.index(label) + 1 if label in band.classes else NO_VALUE
+    return plane.map_blocks(lambda codes: table[codes], dtype=np.uint8)
+
+
+def _lazy(array: xr.DataArray) -> Any:
+    return array.chunk({"y": _CHUNK, "x": _CHUNK}).data
+
+
+def _facts(series: Sequence[xr.Dataset], chosen: Sequence[_Frame], cut: np.datetime64, grid: Grid) -> dict[str, Any]:
+    """What is known of the frames and of the place."""
+    ring = footprint_lonlat(grid)
+
+    def sensor(stack: xr.Dataset) -> int:
+        held = {band.name for band in feature_bands(stack)}
+        return 2 if held & set(BACKSCATTER) and not held & set(REFLECTANCE) else 1
+
+    def told(name: str) -> np.ndarray:
+        values = [float(series[i][name][t]) if name in series[i].variables else np.nan for i, t, _ in chosen]
+        return np.array(values, np.float32)
+
+    return {
+        "days": ("time", np.array([days for _, _, days in chosen], np.float32)),
+        "sensor": ("time", np.array([sensor(series[i]) for i, _, _ in chosen], np.uint8)),
+        "sun_elevation": ("time", told("sun_elevation")),
+        "sun_azimuth": ("time", told("sun_azimuth")),
+        "latitude": np.float32(ring[:, 1].mean()),
+        "longitude": np.float32(ring[:, 0].mean()),
+        "cutoff": cut.astype("datetime64[ns]"),
+    }
+
+
+def _weather(stacks: Sequence[xr.Dataset], cut: np.datetime64) -> dict[str, Any]:
+    """Daily rain and soil moisture before the cut-off, the mean over spread cells; NaN where a day is missing.
+
+    A frame of a weather stack tells of the day before it.
+    """
+    found = {}
+    for name, band in (("rain_mm_per_day", "rain_1d_mm"), ("soil_moisture", "soil_moisture")):
+        values = np.full(SERIES_DAYS, np.nan, np.float32)
+        for stack in stacks:
+            if band not in {b.name for b in stack_bands(stack)}:
+                continue
+            day = (stack["time"].to_numpy().astype("datetime64[D]") - cut).astype(int) - 1  # -1: the day before the cut
+            steps = [max(1, stack.sizes[axis] // _SPREAD) for axis in ("y", "x")]
+            for t in np.flatnonzero((day >= -SERIES_DAYS) & (day < 0)):
+                cells = stack[band][t, :: steps[0], :: steps[1]].to_numpy()
+                if np.isfinite(cells).any():
+                    values[day[t]] = np.nanmean(cells)
+        found[name] = ("day", values)
+    return found

@@ -1,0 +1,145 @@
+"""Maps of forecasts: from the stacks of one place and a date to bands of hazard, confidence, causes and where."""
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from affine import Affine
+from odc.geo.geobox import GeoBox
+from series_world import series_world
+from typer.testing import CliRunner
+
+from headscarp.cli import app
+from headscarp.core.band import Band
+from headscarp.core.bundle import Bundle, save_bundle
+from headscarp.core.domains import REFLECTANCE
+from headscarp.core.errors import BundleError, RecipeError, StackError
+from headscarp.core.stack import feature_bands, make_stack, write_stack
+from headscarp.nets import make_net, net_from_bundle, weights_of
+from headscarp.prediction.frames import forecast, frames_before
+from headscarp.tiles.reader import TileReader, make_batch
+from headscarp.tiles.series import read_series, with_delay
+from headscarp.tiles.statistics import training_statistics
+from headscarp.tiles.tiling import score_tiles
+
+SHAPE, DATE = (40, 56), "2014-07-29"
+GRID = GeoBox(SHAPE, Affine(30, 0, 500000, 0, -30, 2100000), "EPSG:32643")
+BANDS = feature_bands(series_world(6))
+
+
+def days(*numbers):
+    return np.datetime64(DATE, "ns") + np.array(numbers) * np.timedelta64(86400, "s")
+
+
+@pytest.fixture(scope="module")
+def bundle():
+    torch.manual_seed(0)
+    statistics = training_statistics(series_world(12), None, BANDS)
+    arguments = {"place_px": 16, "channels": 8}
+    net = make_net("forecast", BANDS, resolution_m=30, statistics=statistics, arguments=arguments).eval()
+    return Bundle("forecast", net.arguments(), BANDS, 30.0, weights_of(net))
+
+
+@pytest.fixture(scope="module")
+def place():
+    rng = np.random.default_rng(0)
+    when = days(-40, -24.5, -8, 5)
+    quality = Band("quality", "categorical", classes=("clear", "cloud", "dilated cloud"))
+    optical = {Band(name, "continuous"): rng.uniform(0, 0.4, (4, *SHAPE)) for name in REFLECTANCE}
+    landsat = make_stack(GRID, {**optical, quality: rng.integers(0, 4, (4, *SHAPE))}, time=when)
+    radar = {Band(name, "continuous", "dB"): rng.normal(-12, 2, (2, *SHAPE)) for name in ("vv", "vh")}
+    sentinel = make_stack(GRID, radar, time=days(-30, -3))
+    height = np.add.outer(np.arange(SHAPE[0]) * 15.0, np.zeros(SHAPE[1]))
+    height[:3, :5] = np.nan
+    dem = make_stack(GRID, {Band("elevation", "continuous", "m"): height})
+    rain = {Band("rain_1d_mm", "continuous", "mm"): np.arange(30.0)[:, None, None] * np.ones(SHAPE)}
+    weather = make_stack(GRID, rain, time=days(*range(-28, 2)))
+    return {"landsat": landsat, "sentinel": sentinel, "dem": dem, "weather": weather}
+
+
+def read(path):
+    with rasterio.open(path) as file:
+        return file.read(), file.descriptions
+
+
+def test_the_map_is_what_the_net_says(bundle, place, tmp_path):
+    path = forecast(bundle, list(place.values()), tmp_path / "risk.tif", date=DATE, delay_days=0)
+    values, names = read(path)
+    assert names[0] == "hazard: 7 d"
+    assert {"confidence", "familiarity", "cause: rain", "where"} <= set(names)
+    assert not {"hazard: 1 d", "hazard: 30 d"} & set(names)
+    assert np.isnan(values[:, :2, :4]).all()
+    known = values[:, 5:-1, 1:-1]
+    assert np.isfinite(known).all()
+    assert known.min() >= 0
+    assert known.max() <= 1
+    stack = with_delay(frames_before(list(place.values()), DATE, bands=BANDS), 0)
+    reader = TileReader(stack, BANDS)
+    tile = score_tiles(SHAPE, 64, 0)[0]
+    net = net_from_bundle(bundle)
+    with torch.no_grad():
+        whole = net.predict(make_batch([reader.read(tile)], [tile]))[0, :, : SHAPE[0], : SHAPE[1]].numpy()
+    chosen = [[o.name for o in net.outputs].index(name) for name in names]
+    np.testing.assert_allclose(known, whole[chosen][:, 5:-1, 1:-1], atol=1e-5)
+
+
+def test_frames_stand_in_slots_with_what_is_known(place):
+    stack = frames_before(list(place.values()), DATE, bands=BANDS)
+    assert stack["days"].to_numpy().tolist() == [-40, -30, -24.5, -8, -3]
+    assert stack["sensor"].to_numpy().tolist() == [1, 2, 1, 1, 2]
+    assert np.isnan(stack["red"][1]).all()
+    np.testing.assert_array_equal(stack["vv"][4], place["sentinel"]["vv"][1])
+    quality, cloud = place["landsat"]["quality"][0].to_numpy(), stack["cloud"][0].to_numpy()
+    np.testing.assert_array_equal(cloud[quality == 2], 2)
+    np.testing.assert_array_equal(cloud[quality == 3], 0)  # a class that the bundle has never seen
+    rain = stack["rain_mm_per_day"].to_numpy()
+    assert rain[-1] == 28  # the frame of the date tells of the day before it
+    assert np.isnan(rain[:-29]).all()
+    assert np.isfinite(stack["slope"].to_numpy()[5:-1, 1:-1]).all()
+    series = read_series(stack)
+    assert series.days.tolist() == [[-40, -30, -24.5, -8, -3]]
+    assert frames_before(list(place.values()), DATE, bands=BANDS, frames=2)["days"].to_numpy().tolist() == [-8, -3]
+
+
+def test_nothing_after_the_date_matters(bundle, place, tmp_path):
+    later = place["landsat"].copy(deep=True)
+    later["red"][3] = 9.0
+    a, b = (
+        read(forecast(bundle, [stack, place["sentinel"], place["dem"]], tmp_path / name, date=DATE))[0]
+        for stack, name in ((place["landsat"], "a.tif"), (later, "b.tif"))
+    )
+    np.testing.assert_array_equal(a, b)
+
+
+def test_one_sensor_and_one_frame_are_enough(bundle, place, tmp_path):
+    for number, names in enumerate((("landsat", "dem"), ("sentinel", "dem"))):
+        stacks = [place[name] for name in names]
+        path = forecast(bundle, stacks, tmp_path / f"{number}.tif", date=DATE, horizon="180d", frames=1)
+        assert np.isfinite(read(path)[0][:, 5:-1, 1:-1]).all()
+
+
+def test_the_command_writes_the_map(bundle, place, tmp_path):
+    save_bundle(bundle, tmp_path / "forecast")
+    paths = []
+    for name in ("landsat", "sentinel", "dem"):
+        write_stack(place[name], tmp_path / f"{name}.zarr")
+        paths.append(str(tmp_path / f"{name}.zarr"))
+    out = tmp_path / "risk.tif"
+    words = ["forecast", str(tmp_path / "forecast"), *paths, "--date", DATE, "--horizon", "30d", "--out", str(out)]
+    found = CliRunner().invoke(app, words)
+    assert found.exit_code == 0, found.output
+    assert read(out)[1][0] == "hazard: 30 d"
+
+
+def test_what_cannot_be_is_refused(bundle, place, tmp_path):
+    stacks, out = list(place.values()), tmp_path / "x.tif"
+    with pytest.raises(StackError, match="no frame up to 2010-01-01; the first is of 2014-06-19"):
+        forecast(bundle, stacks, out, date="2010-01-01")
+    with pytest.raises(RecipeError, match="1d, 3d, 7d, 30d, 180d"):
+        forecast(bundle, stacks, out, date=DATE, horizon="14d")
+    with pytest.raises(RecipeError, match="not a date"):
+        forecast(bundle, stacks, out, date="July")
+    with pytest.raises(StackError, match="ground band 'elevation'"):
+        forecast(bundle, [place["landsat"]], out, date=DATE)
+    with pytest.raises(BundleError, match="does not forecast"):
+        forecast(Bundle("llr", {}, BANDS, 30.0, {}), stacks, out, date=DATE)
