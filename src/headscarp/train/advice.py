@@ -74,7 +74,8 @@ ADVICE: tuple[Rule, ...] = (
         ("anomaly",),
         "A net that learns what ordinary ground looks like needs no labels; what it cannot rebuild is abnormal. That "
         "is a ranking, not a probability, and other rare things are in it: look at the tiles that it proposes, and "
-        "label them.",
+        "label them. Where fresh slides are bare and a band shows that (an NDVI, its change, brightness), the net "
+        "spectral on that band finds far more, and needs no labels either.",
         _ABNORMAL,
     ),
     Rule(
