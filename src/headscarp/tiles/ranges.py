@@ -73,11 +73,13 @@ def _sampled(stack: xr.Dataset, names: tuple[str, ...]) -> dict[str, np.ndarray]
     found: dict[str, list[np.ndarray]] = {name: [] for name in names}
     taken = 0
     for sample, window in _spread(stack):
-        valid = read_window(stack[VALID], window, sample=sample) == 1
+        valid = np.ones(window[2:], bool)
+        if VALID in stack:
+            valid = read_window(stack[VALID], window, sample=sample) == 1
         if not valid.any():
             continue
         for name in names:
-            values = read_window(stack[name], window, sample=sample)[valid]
+            values = read_window(stack[name], window, sample=sample)[..., valid]
             found[name].append(values[np.isfinite(values)].astype(np.float64))
         taken += 1
         if taken == _PLACES:
