@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headscarp.assemble.domains import build_domains, domains_recipe_from_dict, read_domains_recipe
+from headscarp.assemble.domain_recipe import domains_recipe_from_dict, read_domains_recipe
+from headscarp.assemble.domains import build_domains
 from headscarp.core.domains import HORIZONS_DAYS, check_domains, events_within, is_domains
-from headscarp.core.errors import JournalError, OutputError, RecipeError
+from headscarp.core.errors import JournalError, OutputError, RecipeError, SourceError
 from headscarp.core.stack import open_stack
 from headscarp.sources.world.domains import CLASSES, REGIONS
 from headscarp.tiles.dataset import cache_stack
@@ -63,10 +64,11 @@ def test_any_number_of_workers_gives_the_same_bytes(built, tmp_path):
 def test_a_killed_build_goes_on_to_the_same_bytes(built, tmp_path):
     out = tmp_path / "domains.zarr"
     code = (
-        "import sys, time; from headscarp.assemble import domains as d; real = d.simulate_sample\n"
-        "def slow(*a):\n    time.sleep(0.02); return real(*a)\n"
-        "d.simulate_sample = slow\n"
-        f"d.build_domains(d.domains_recipe_from_dict({TABLE!r}), {str(out)!r}, workers=1)"
+        "import time\nfrom headscarp.assemble import domain_sources as s, domains as d, domain_recipe as r\n"
+        "real = s.simulate_sample\n"
+        "def slow(*a):\n    time.sleep(0.02)\n    return real(*a)\n"
+        "s.simulate_sample = slow\n"
+        f"d.build_domains(r.domains_recipe_from_dict({TABLE!r}), {str(out)!r}, workers=1)"
     )
     process = subprocess.Popen([sys.executable, "-c", code], env=os.environ.copy())
     journal = out.with_name(".domains.zarr.journal")
@@ -111,7 +113,7 @@ def test_a_wrong_recipe_is_refused(change, words):
 
 
 def test_a_recipe_needs_its_sections_and_knows_its_keys():
-    with pytest.raises(RecipeError, match=r"\[simulate\] is missing"):
+    with pytest.raises(RecipeError, match=r"either \[simulate\] or"):
         domains_recipe_from_dict({"name": "t"})
     with pytest.raises(RecipeError, match="seed"):
         domains_recipe_from_dict({**TABLE, "sede": 3})
@@ -122,5 +124,52 @@ def test_a_recipe_needs_its_sections_and_knows_its_keys():
 @pytest.mark.parametrize("name", ["domains.toml", "domains_small.toml"])
 def test_the_recipes_of_the_project_are_sound(name):
     recipe = read_domains_recipe(RECIPES / name)
+    assert recipe.simulate is not None
     assert set(recipe.simulate.regions) == set(REGIONS)
     assert f"{recipe.name}.toml" == name
+
+
+def write_catalogue(folder: Path) -> dict:
+    """Two events with days before them: one of rain with all seven days, one whose cause is not told with two."""
+    events = "event_id,event_date,landslide_trigger,longitude,latitude\n"
+    events += "7,2016-02-10 14:00:00,rain,-120,40\n8,2016-03-05 00:00:00,unknown,-121,41\n9,,rain,-121,41\n"
+    days = [f"2016-02-{10 - k:02d},7,{10 - k},{0.2 + k / 100},{7 - k}" for k in range(7)]
+    days += [f"2016-03-{5 - k:02d},8,{k},,{7 - k}" for k in range(2)]
+    (folder / "events.csv").write_text(events, encoding="utf-8")
+    text = "date,landslide_id,rain,soil,days-to-landslide\n" + "\n".join(days) + "\n"
+    (folder / "days.csv").write_text(text, encoding="utf-8")
+    files = [{"region": "somewhere", "events": "events.csv", "days": "days.csv"}]
+    return {"name": "t", "antecedents": {"rain": "rain", "soil_moisture": "soil", "cutoffs": 3, "files": files}}
+
+
+def test_events_come_with_the_days_before_and_never_with_their_own(tmp_path):
+    recipe = domains_recipe_from_dict(write_catalogue(tmp_path), folder=tmp_path)
+    stack = check_domains(build_domains(recipe, tmp_path / "domains.zarr", workers=1))
+    assert stack["sample_id"].to_numpy().tolist() == ["7-0", "7-1", "7-2", "8-0", "8-1", "8-2"]
+    assert stack["event_days"].to_numpy().tolist() == [0.5, 1.5, 2.5] * 2
+    assert str(stack["cutoff"].to_numpy()[1])[:10] == "2016-02-09"
+    rain = stack["rain_mm_per_day"].to_numpy()
+    assert rain[0, -7:].tolist()[1:] == [4, 5, 6, 7, 8, 9]  # the day of the slide, 10 mm, is not there
+    assert np.isnan(rain[0, :-6]).all()
+    assert rain[2, -4:].tolist() == [4, 5, 6, 7]
+    assert rain[3, -1] == 1.0
+    assert np.isnan(rain[4]).all()
+    assert np.isnan(stack["soil_moisture"].to_numpy()[3]).all()
+    assert stack["causes"].to_numpy()[0].tolist() == [0, 0, 0, 1, 0, 0]
+    assert (stack["causes"].to_numpy()[3] == 255).all()
+    assert "simulated" not in stack.attrs
+    assert len(stack.attrs["made"]["inputs"]) == 2
+
+
+def test_files_that_do_not_pair_are_refused(tmp_path):
+    table = write_catalogue(tmp_path)
+    (tmp_path / "days.csv").write_text("date,landslide_id,rain,soil\n2016-02-09,77,1,0.2\n", encoding="utf-8")
+    with pytest.raises(SourceError, match="such as 77"):
+        build_domains(domains_recipe_from_dict(table, folder=tmp_path), tmp_path / "domains.zarr")
+    (tmp_path / "days.csv").write_text("date,landslide_id,soil\n2016-02-09,7,0.2\n", encoding="utf-8")
+    with pytest.raises(SourceError, match="no column 'rain'"):
+        build_domains(domains_recipe_from_dict(table, folder=tmp_path), tmp_path / "domains.zarr")
+    with pytest.raises(RecipeError, match="files"):
+        domains_recipe_from_dict({"name": "t", "antecedents": {"rain": "rain", "soil_moisture": "soil"}})
+    with pytest.raises(RecipeError, match="cutoffs is 0"):
+        domains_recipe_from_dict({**table, "antecedents": {**table["antecedents"], "cutoffs": 0}})

@@ -126,7 +126,7 @@ def test_recipe_in_the_readme_is_complete():
 
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "toml")], ids=name_of)
 def test_pieces_of_recipes_are_toml_with_known_keys(page):
-    from headscarp.assemble.domains import domains_recipe_from_dict
+    from headscarp.assemble.domain_recipe import domains_recipe_from_dict
     from headscarp.assemble.recipe import recipe_from_dict
     from headscarp.train.plan import check_training
 

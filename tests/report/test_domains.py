@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headscarp.assemble.domains import build_domains, domains_recipe_from_dict
+from headscarp.assemble.domain_recipe import domains_recipe_from_dict
+from headscarp.assemble.domains import build_domains
 from headscarp.core.errors import StackError
 from headscarp.core.stack import open_stack
 from headscarp.report.describe import describe

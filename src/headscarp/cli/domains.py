@@ -20,22 +20,26 @@ def build(
 ) -> None:
     """Build a stack of domains (Zarr): places of seven classes over several regions, with the frames of two satellites.
 
-    The places are simulated, from a known law of their landslides, and everything says so. A build that was stopped
-    goes on with `--resume` to the same bytes.
+    With [simulate] in the recipe the places are simulated, from a known law of their landslides, and everything says
+    so; with [antecedents] they are events of a catalogue with the rain before them, without frames. A build that was
+    stopped goes on with `--resume` to the same bytes.
 
         headscarp domains build recipes/domains.toml --out domains.zarr
     """
-    from headscarp.assemble.domains import build_domains, domain_sites, read_domains_recipe
+    from headscarp.assemble.domain_recipe import read_domains_recipe
+    from headscarp.assemble.domain_sources import domain_source
+    from headscarp.assemble.domains import build_domains
 
     parsed = read_domains_recipe(recipe)
     if dry_run:
-        told, sites = parsed.simulate, domain_sites(parsed)
-        say(f"{len(sites)} simulated samples of {told.frames} frames, {told.side_px} x {told.side_px} cells of 30 m")
-        say(f"regions: {', '.join(told.regions)}; {told.samples_per_region} samples each")
-        say(f"cut-offs from {min(site.cutoff for site in sites)} to {max(site.cutoff for site in sites)}")
+        source = domain_source(parsed)
+        say(f"{len(source.names)} samples of {source.frames} slots, {source.side_px} x {source.side_px} cells of 30 m")
+        say(f"{source.attrs['note']}; regions: {', '.join(dict.fromkeys(source.texts['region']))}")
+        say(f"cut-offs from {str(source.cutoffs.min())[:10]} to {str(source.cutoffs.max())[:10]}")
         return
     stack = build_domains(parsed, out, workers=workers, scheduler=scheduler, resume=resume, overwrite=overwrite)
-    tell(domains=out, samples=stack.sizes["sample"], simulated=True, see=f"headscarp info {out}")
+    simulated = bool(stack.attrs.get("simulated", False))
+    tell(domains=out, samples=stack.sizes["sample"], simulated=simulated, see=f"headscarp info {out}")
 
 
 def show(

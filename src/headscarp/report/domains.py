@@ -28,14 +28,14 @@ def describe_domains(stack: xr.Dataset) -> dict[str, Any]:
     """Facts about domains by name: samples, classes per region, prevalence per horizon, frames, clouds, causes."""
     sensor, days = stack["sensor"].to_numpy(), stack["days"].to_numpy()
     slots, event = (sensor > 0).sum(axis=1), stack["event_days"].to_numpy()
-    told = "simulated: no real place or event" if stack.attrs.get("simulated") else "from data"
+    told = "simulated: no real place or event" if stack.attrs.get("simulated") else stack.attrs.get("note", "from data")
     facts: dict[str, Any] = {"kind": "stack of domains", "origin": told}
     side = f"{stack.sizes['x']} x {stack.sizes['y']} cells of {stack.attrs.get('pixel_m', '?')} m"
     facts["samples"] = f"{stack.sizes['sample']} of {side}, up to {stack.sizes['time']} frames"
     facts["cut-offs"] = " to ".join(str(f(stack["cutoff"].to_numpy()))[:10] for f in (np.min, np.max))
     for region in dict.fromkeys(stack["region"].to_numpy().astype(object)):
         here = stack["region"].to_numpy().astype(object) == region
-        facts[f"region {region}"] = f"{int(here.sum())} samples; {_classes(stack, here)}"
+        facts[f"region {region}"] = f"{int(here.sum())} samples{_classes(stack, here)}"
     shares = _prevalence(event)
     facts["events within"] = ", ".join(f"{h} d: {share:.3f}" for h, share in zip(HORIZONS_DAYS, shares, strict=True))
     for region in dict.fromkeys(stack["region"].to_numpy().astype(object)):
@@ -135,9 +135,9 @@ def _draw_frame(axis: Any, place: xr.Dataset, slot: int) -> None:
 
 def _classes(stack: xr.Dataset, here: np.ndarray) -> str:
     if CLASS not in stack.coords:
-        return f"thriving {int(stack['thriving'].to_numpy()[here].sum())}"
+        return ""
     names = stack[CLASS].to_numpy().astype(object)[here].tolist()
-    return ", ".join(f"{name} {names.count(name)}" for name in sorted(set(names)))
+    return "; " + ", ".join(f"{name} {names.count(name)}" for name in sorted(set(names)))
 
 
 def _prevalence(event_days: np.ndarray) -> np.ndarray:

@@ -1,0 +1,126 @@
+"""The recipe of a stack of domains: a complete TOML file, read into frozen values and checked.
+
+Either [simulate] or [antecedents]. Refuses unknown keys and regions, and sizes that a simulated place cannot have.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from headscarp.assemble.keys import as_table, make, nearest, plain, read_toml
+from headscarp.core.errors import RecipeError
+from headscarp.sources.datasets import dataset_file
+from headscarp.sources.world.domains import REGIONS, Look
+
+
+@dataclass(frozen=True)
+class SimulateRecipe:
+    """The [simulate] of a recipe of domains. See docs/domains.md for each key."""
+
+    samples_per_region: int
+    regions: tuple[str, ...] = tuple(REGIONS)
+    frames: int = 12
+    side_px: int = 64
+    years: tuple[int, ...] = (2015, 2022)
+
+
+@dataclass(frozen=True)
+class AntecedentFiles:
+    """A [[antecedents.files]]: the events of a region and the days before them."""
+
+    region: str
+    events: str
+    days: str
+
+
+@dataclass(frozen=True)
+class AntecedentsRecipe:
+    """The [antecedents] of a recipe of domains. See docs/domains.md for each key."""
+
+    rain: str
+    soil_moisture: str
+    cutoffs: int = 6
+    files: tuple[AntecedentFiles, ...] = ()
+
+
+@dataclass(frozen=True)
+class DomainsRecipe:
+    """Everything that decides a stack of domains. folder: what relative paths start from."""
+
+    name: str
+    seed: int = 0
+    simulate: SimulateRecipe | None = None
+    antecedents: AntecedentsRecipe | None = None
+    folder: Path = field(default=Path(), compare=False)
+
+    @property
+    def look(self) -> Look:
+        """How simulated samples are made. Raises RecipeError where the recipe has none."""
+        told = self.simulate
+        if told is None:
+            raise RecipeError(f"the recipe {self.name!r} has no [simulate]")
+        return Look(self.seed, told.frames, told.side_px, (told.years[0], told.years[1]))
+
+    def resolved(self) -> dict[str, Any]:
+        """The recipe with every default written out, as plain values; paths stay as they were given."""
+        told = {"simulate": self.simulate, "antecedents": self.antecedents}
+        sections = {name: plain(section) for name, section in told.items() if section is not None}
+        return {"name": self.name, "seed": self.seed, **sections}
+
+    def file(self, reference: str) -> Path:
+        """The file behind a path or a "dataset:NAME/FILE". Raises SourceError."""
+        if reference.startswith("dataset:"):
+            return dataset_file(reference)
+        return (self.folder / Path(reference).expanduser()).absolute()
+
+
+def read_domains_recipe(path: str | Path) -> DomainsRecipe:
+    """A recipe of domains from a TOML file. Raises RecipeError that names the section and key."""
+    return domains_recipe_from_dict(read_toml(path), folder=Path(path).absolute().parent)
+
+
+def domains_recipe_from_dict(data: Mapping[str, Any], *, folder: str | Path = ".") -> DomainsRecipe:
+    """A recipe of domains from plain values, as TOML gives them. Raises RecipeError."""
+    data = dict(data)
+    for key in data:
+        nearest(str(key), ("name", "seed", "simulate", "antecedents"), "key", "the recipe")
+    if ("simulate" in data) == ("antecedents" in data):
+        raise RecipeError("a recipe of domains needs either [simulate] or [antecedents]; give one of them")
+    if "simulate" in data:
+        data["simulate"] = _simulate(data["simulate"])
+    else:
+        data["antecedents"] = _antecedents(data["antecedents"])
+    recipe: DomainsRecipe = make(DomainsRecipe, {**data, "folder": Path(folder)}, "the recipe")
+    if recipe.seed < 0:
+        raise RecipeError(f"seed is {recipe.seed}; it has to be 0 or more")
+    return recipe
+
+
+def _simulate(table: Any) -> SimulateRecipe:
+    simulate: SimulateRecipe = make(SimulateRecipe, table, "[simulate]")
+    for region in simulate.regions:
+        nearest(region, REGIONS, "region", "[simulate] regions")
+    if not simulate.regions or len(set(simulate.regions)) < len(simulate.regions):
+        raise RecipeError(f"[simulate] regions is {list(simulate.regions)}; name at least one region, each once")
+    limits = {"samples_per_region": (1, 100_000), "frames": (1, 60), "side_px": (16, 512)}
+    for key, (low, high) in limits.items():
+        value = getattr(simulate, key)
+        if not low <= value <= high:
+            raise RecipeError(f"[simulate] {key} is {value}; it has to be from {low} to {high}")
+    years = simulate.years
+    if len(years) != 2 or not 1900 <= years[0] <= years[1] <= 2100:
+        raise RecipeError(f"[simulate] years is {list(years)}; give the first and the last year, such as [2015, 2022]")
+    return simulate
+
+
+def _antecedents(table: Any) -> AntecedentsRecipe:
+    table = dict(as_table(table, "[antecedents]"))
+    files = as_table(table.pop("files", None), "[[antecedents.files]]", list)
+    made = tuple(make(AntecedentFiles, one, f"[[antecedents.files]] {i + 1}") for i, one in enumerate(files))
+    antecedents: AntecedentsRecipe = make(AntecedentsRecipe, {**table, "files": made}, "[antecedents]")
+    if not made:
+        raise RecipeError("[antecedents] names no files; add [[antecedents.files]] with region, events and days")
+    if not 1 <= antecedents.cutoffs <= 60:
+        raise RecipeError(f"[antecedents] cutoffs is {antecedents.cutoffs}; it has to be from 1 to 60")
+    return antecedents

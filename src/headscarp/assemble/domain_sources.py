@@ -1,0 +1,166 @@
+"""Where the samples of a stack of domains come from: what is known of all at once, and each when it is asked for.
+
+Simulated places come with frames, a class and their law. Events of a catalogue come with the days before them and
+nothing else: one empty slot, one empty cell. Refuses recipes whose events have no date.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headscarp.assemble.domain_recipe import AntecedentsRecipe, DomainsRecipe
+from headscarp.core.band import UNLABELLED, Band
+from headscarp.core.domains import (
+    CAUSE,
+    CAUSES,
+    DAY,
+    FRAME,
+    FRAME_FACTS,
+    HORIZON,
+    HORIZONS_DAYS,
+    SERIES,
+    SERIES_DAYS,
+    domain_bands,
+    has_frames,
+)
+from headscarp.core.errors import SourceError
+from headscarp.core.provenance import describe_input
+from headscarp.core.stack import LABEL
+from headscarp.sources.datasets import dataset_of
+from headscarp.sources.inventory.antecedents import Antecedents, read_antecedents
+from headscarp.sources.world.domains import Look, Site, draw_site, simulate_sample
+from headscarp.sources.world.domains.ground import CELL_M
+
+CLASS = "class"
+"""Coordinate of simulated domains: what each place was simulated as."""
+
+Arrays = Mapping[str, Any]
+Variable = tuple[tuple[str, ...], tuple[int, ...], str, str]
+"""Dimensions and sizes behind `sample`, dtype, units."""
+
+
+@dataclass(frozen=True)
+class DomainSource:
+    """What a stack of domains is made of. names, texts, numbers, cutoffs: of each sample; numbers in _PLACED.
+
+    frames, side_px: slots and cells of a side. bands, variables: what each sample gives, by `sample(number)`.
+    """
+
+    names: Sequence[str]
+    texts: Mapping[str, Sequence[str]]
+    numbers: Mapping[str, NDArray[np.float64]]
+    cutoffs: NDArray[np.datetime64]
+    frames: int
+    side_px: int
+    bands: tuple[Band, ...]
+    variables: Mapping[str, Variable]
+    attrs: Mapping[str, Any]
+    inputs: Sequence[Mapping[str, Any]]
+    sample: Callable[[int], Arrays]
+
+
+def domain_source(recipe: DomainsRecipe) -> DomainSource:
+    """The source that a recipe names. Raises RecipeError, SourceError."""
+    return _catalogued(recipe, recipe.antecedents) if recipe.antecedents else _simulated(recipe)
+
+
+def _simulated(recipe: DomainsRecipe) -> DomainSource:
+    look, told = recipe.look, recipe.simulate
+    regions, count = (told.regions, told.samples_per_region) if told else ((), 0)
+    sites = [draw_site(region, number, look) for region in regions for number in range(count)]
+    law = {name: ((HORIZON,), (len(HORIZONS_DAYS),), "float32", "1") for name in ("law", "law_of_weather")}
+    rain = dict.fromkeys(("rain_10km", "rain_30km"), ((DAY,), (SERIES_DAYS,), "float32", SERIES["rain_mm_per_day"]))
+    return DomainSource(
+        names=[site.id for site in sites],
+        texts={"region": [site.region for site in sites], CLASS: [site.name for site in sites]},
+        numbers={name: np.array([getattr(site, name) for site in sites]) for name in PLACED},
+        cutoffs=np.array([site.cutoff for site in sites], "datetime64[ns]"),
+        frames=look.frames,
+        side_px=look.side_px,
+        bands=domain_bands("simulated domains"),
+        variables={**_variables(look.frames), **law, **rain},
+        attrs={"simulated": True, "note": "simulated; no real place or event", "pixel_m": CELL_M},
+        inputs=(),
+        sample=partial(_simulate, tuple(sites), look),
+    )
+
+
+def _simulate(sites: tuple[Site, ...], look: Look, number: int) -> Arrays:
+    return simulate_sample(sites[number], look)
+
+
+def _catalogued(recipe: DomainsRecipe, told: AntecedentsRecipe) -> DomainSource:
+    """Each event as often as it has cut-offs: the midnight before it, and those of the days before that.
+
+    So the days of an event are compared with the days before it, at one place (case-crossover, Maclure 1991).
+    """
+    read, inputs = [], []
+    for one in told.files:
+        paths = [recipe.file(one.events), recipe.file(one.days)]
+        read.append(read_antecedents(*paths, rain=told.rain, soil_moisture=told.soil_moisture))
+        for reference, path in zip((one.events, one.days), paths, strict=True):
+            known = dataset_of(reference) if reference.startswith("dataset:") else None
+            inputs.append(
+                describe_input(path, **({"licence": known.licence, "citation": known.citation} if known else {}))
+            )
+    if not any(len(part.ids) for part in read):
+        raise SourceError("no event of [antecedents] has a date, a place and days before it; check the files")
+    rows = [(p, e, k) for p, part in enumerate(read) for e in range(len(part.ids)) for k in range(told.cutoffs)]
+    numbers = {
+        "latitude": [read[p].latitude[e] for p, e, _ in rows],
+        "longitude": [read[p].longitude[e] for p, e, _ in rows],
+    }
+    days = np.array([read[p].dates[e] - np.timedelta64(k, "D") for p, e, k in rows])
+    return DomainSource(
+        names=[f"{read[p].ids[e]}-{k}" for p, e, k in rows],
+        texts={"region": [told.files[p].region for p, _, _ in rows], "event_id": [read[p].ids[e] for p, e, _ in rows]},
+        numbers={**{n: np.array(v) for n, v in numbers.items()}, "elevation_m": np.full(len(rows), np.nan)},
+        cutoffs=days.astype("datetime64[ns]"),
+        frames=1,
+        side_px=1,
+        bands=domain_bands("no frames"),
+        variables=_variables(1),
+        attrs={"note": "events of a catalogue with days before them, no frames", "pixel_m": CELL_M},
+        inputs=inputs,
+        sample=partial(_event, tuple(read), tuple(rows)),
+    )
+
+
+def _event(read: tuple[Antecedents, ...], rows: tuple[tuple[int, int, int], ...], number: int) -> Arrays:
+    p, e, k = rows[number]
+    part, hidden = read[p], k + 1  # the day of the event, and those between the cut-off and it
+    out: dict[str, Any] = {}
+    for name in SERIES:
+        out[name] = np.full(SERIES_DAYS, np.nan, np.float32)
+        seen = getattr(part, name)[e][: max(0, getattr(part, name).shape[1] - hidden)]
+        out[name][SERIES_DAYS - len(seen) :] = seen
+    for band in domain_bands(""):
+        shape = (1, 1, 1) if has_frames(band.name) else (1, 1)
+        fill = UNLABELLED if band.name == LABEL else 0 if band.dtype == "uint8" else np.nan
+        out[band.name] = np.full(shape, fill, band.dtype)
+    cause = part.causes[e]
+    unknown = np.full(len(CAUSES), UNLABELLED, np.uint8)
+    out["causes"] = np.array([cause == one for one in CAUSES], np.uint8) if cause in CAUSES else unknown
+    out["event_days"] = np.float32(k + 0.5)  # told to the day
+    out["thriving"] = np.uint8(0)
+    return out | {name: np.full(1, 0 if dtype == "uint8" else np.nan, dtype) for name, dtype in FRAME_FACTS.items()}
+
+
+def _variables(frames: int) -> dict[str, Variable]:
+    """What stands beside the bands of any domains."""
+    facts: dict[str, Variable] = {
+        name: ((FRAME,), (frames,), dtype, _FRAME_UNITS.get(name, "1")) for name, dtype in FRAME_FACTS.items()
+    }
+    facts |= {name: ((DAY,), (SERIES_DAYS,), "float32", units) for name, units in SERIES.items()}
+    facts["causes"] = ((CAUSE,), (len(CAUSES),), "uint8", "1")
+    # Not in "days": xarray would read these as spans of time.
+    return facts | {"event_days": ((), (), "float32", "d after the cut-off"), "thriving": ((), (), "uint8", "1")}
+
+
+PLACED = {"latitude": "degrees_north", "longitude": "degrees_east", "elevation_m": "m"}
+"""Numbers of a sample that are coordinates, and their units."""
+_FRAME_UNITS = {"days": "d from the cut-off", "sun_elevation": "degree", "sun_azimuth": "degree"}
