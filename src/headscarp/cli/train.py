@@ -93,6 +93,7 @@ def train(
     bundle = fit(
         opened, net=net, split=chosen, out=out, label=label, config=settings, resume=resume, overwrite=overwrite
     )
-    scores = {row["metric"]: row["value"] for row in bundle.metrics if row.get("part") == "validation"}
+    rows = [row for row in bundle.metrics if row.get("part") == "validation" and row["value"] is not None]
+    scores = {row["metric"]: row["value"] for row in rows}
     tell(bundle=out, **{f"validation_{k}": f"{scores[k]:.4f}" for k in ("nll", "skill", "auroc") if k in scores})
     say(f"next: headscarp evaluate {out} {stack} --out metrics/")
