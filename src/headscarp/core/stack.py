@@ -235,10 +235,7 @@ def frames_of(stack: xr.Dataset) -> dict[str, Any]:
 
 
 def fingerprint(stack: xr.Dataset) -> str:
-    """A short hash of what a stack holds: its grid, bands, pixels and the variables beside them.
-
-    From its attributes where it was recorded.
-    """
+    """A short hash of grid, bands, pixels and the variables beside them. From the attributes where it was recorded."""
     if "fingerprint" in stack.attrs:
         return str(stack.attrs["fingerprint"])
     digest = hashlib.blake2b(digest_size=16)

@@ -17,7 +17,7 @@ from headscarp.core.errors import HeadscarpWarning, SplitError, StackError
 from headscarp.evaluation import _kernels as k
 from headscarp.evaluation.bins import bin_of_threshold, cells_of_bins
 from headscarp.evaluation.metrics import DESCRIPTIVE, LOWER_IS_BETTER, METRICS, Counts
-from headscarp.evaluation.streaming import checked_pixels
+from headscarp.evaluation.pixels import checked_pixels
 
 _SUMS = 3 * k.CELLS + 4
 _BLOCKS_AT_ONCE = 2048

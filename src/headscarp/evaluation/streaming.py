@@ -16,6 +16,7 @@ from headscarp.evaluation import _kernels as k
 from headscarp.evaluation import metrics
 from headscarp.evaluation.bins import bin_edges, bin_of_threshold, cells_of_bins, ladders
 from headscarp.evaluation.metrics import Counts
+from headscarp.evaluation.pixels import bad_pixels, flat_pixels
 
 LAYOUT = 2  # of to_arrays
 _CARRIED_BITS = 23  # pixels of one bin and class that stay in its record; twice as many fit there, and a merge besides
@@ -69,14 +70,14 @@ class ScoreHistogram:
         (such pixels are ignored, whatever their probability). The negative log-likelihood keeps probabilities in
         [1e-7, 1 - 1e-7]. Raises StackError, with nothing counted, on NaN or on values out of range.
         """
-        probability, label = _flat_pixels(probability, label)
+        probability, label = flat_pixels(probability, label)
         for start in range(0, probability.size, k.PIECE):
             piece = slice(start, start + k.PIECE)
             bad = k.add_scores(probability[piece], label[piece], self._records.reshape(-1))
             self._grow(label[piece].size)
             if bad:
                 self._take_out(probability[: piece.stop], label[: piece.stop])
-                raise _bad_pixels(probability, label)
+                raise bad_pixels(probability, label)
 
     def merge(self, other: "ScoreHistogram") -> None:
         """Adds what another histogram has counted."""
@@ -266,35 +267,6 @@ class ScoreHistogram:
         edges = np.append(self.edges.astype(np.float64), 1.0)[np.searchsorted(cell_of_bin, np.arange(cells + 1))]
         with np.errstate(invalid="ignore"):
             return Reliability(edges[:-1], edges[1:], n.astype(np.int64), predicted / n, positives / n)
-
-
-def checked_pixels(probability: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Flat float32 probabilities and uint8 labels of pixels that can be scored; raises StackError on others."""
-    flat, codes = _flat_pixels(probability, label)
-    if k.count_bad(flat, codes):
-        raise _bad_pixels(flat, codes)
-    return flat, codes
-
-
-def _flat_pixels(probability: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same, values of probabilities and of uint8 labels not looked at yet."""
-    probability, label = np.asarray(probability), np.asarray(label)
-    if probability.shape != label.shape:
-        raise StackError(
-            f"probabilities have shape {probability.shape} and labels {label.shape}; give one label per probability"
-        )
-    with np.errstate(over="ignore"):
-        flat = np.ascontiguousarray(probability, dtype=np.float32).reshape(-1)
-    if label.dtype not in (np.bool_, np.uint8) and not np.isin(label, (0, 1, k.UNLABELLED)).all():
-        raise StackError("labels have values other than 0, 1 and 255; recode them, 255 where nothing is known")
-    return flat, np.ascontiguousarray(label, dtype=np.uint8).reshape(-1)
-
-
-def _bad_pixels(probability: np.ndarray, label: np.ndarray) -> StackError:
-    return StackError(
-        f"{int(k.count_bad(probability, label))} of {probability.size} pixels have a label but a probability that is "
-        "NaN or outside [0, 1], or a label other than 0, 1 and 255; label pixels 255 where the map has no data"
-    )
 
 
 def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
