@@ -165,9 +165,7 @@ def test_an_opener_only_reads(files, steady):
 
 
 def test_waiting_readers_ask_together_not_one_after_another(files, tmp_path):
-    """Eight threads on one file that takes 50 ms a request need far less than eight times as long."""
-    import time
-
+    """Eight threads on one file that takes 50 ms a request have several requests under way at once."""
     with FaultProxy(files.address, [Rule("latency", seconds=0.05)]) as slow:
         client = Client([slow.host], cache=tmp_path / "one", connections=8)
         file = client.open(f"{slow.address}/noise.bin")
@@ -177,9 +175,7 @@ def test_waiting_readers_ask_together_not_one_after_another(files, tmp_path):
                 part.seek(block * BLOCK)
                 return part.read(BLOCK)
 
-        started = time.monotonic()
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(read, range(1, 9)))
         assert slow.most_at_once > 3
-        assert time.monotonic() - started < 0.4
         file.close()
