@@ -10,7 +10,7 @@ demo: $(VENV)/.demo  ## set everything up and run the main job on the embedded d
 	$(BIN)/headscarp demo --out demo --overwrite
 
 test: $(VENV)/.test lint  ## set everything up and pass the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(VENV)/.test  ## style, types and who may import whom
 	$(BIN)/ruff check .
