@@ -91,6 +91,7 @@ def beside(bundle: Path, stack: Path, encoder: str, options: argparse.Namespace)
         "of bare": float(np.median(wall["predict"] / wall["bare"])),
         "CPU, of bare": float(np.median(cpu["predict"] / cpu["bare"])),
         "of monai": float(np.median(wall["predict"] / wall["monai"])),
+        "CPU, of monai": float(np.median(cpu["predict"] / cpu["monai"])),
         "Mpx/s": change.size / float(np.median(wall["predict"])) / 1e6,
     }
     alone = float(np.nanquantile(change, 0.25))  # four ninths of the pixels lie in one window only
