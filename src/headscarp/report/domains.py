@@ -90,12 +90,14 @@ def draw_places(path: str | Path, out: str | Path, samples: Sequence[str] = (), 
 
 
 def example_samples(stack: xr.Dataset) -> list[int]:
-    """A place of each class, with an event, all slots filled and both sensors as far as there is one."""
+    """A place of each class: with an event, all slots filled, both sensors and clear frames, as far as there is one."""
     names = stack[CLASS].to_numpy().astype(object) if CLASS in stack.coords else np.array([""] * stack.sizes["sample"])
     event, full = np.isfinite(stack["event_days"].to_numpy()), (stack["sensor"].to_numpy() > 0).sum(axis=1)
     both = [(stack["sensor"].to_numpy() == code).any(axis=1) for code in (1, 2)]
-    clouds = np.nan_to_num(stack["cloud_share"].to_numpy()).mean(axis=1)
-    rank = 4 * event + 2 * (full == full.max()) + (both[0] & both[1]) - clouds
+    seen = np.where(stack["sensor"].to_numpy() == _LANDSAT, 1.0 - stack["cloud_share"].to_numpy(), np.nan)[:, -4:]
+    looks = np.isfinite(seen).sum(axis=1)
+    clouds = 1.0 - np.nansum(seen, axis=1) / np.maximum(looks, 1)  # all cloud where there is no look
+    rank = 4 * event + 2 * (full == full.max()) + (both[0] & both[1]) - 4 * clouds
     regions = stack["region"].to_numpy().astype(object)
     turn = list(dict.fromkeys(regions))
     found = []
@@ -111,7 +113,7 @@ def _draw_ground(axis: Any, place: xr.Dataset) -> None:
     name = str(place[CLASS].item()) if CLASS in place.coords else ""
     axis.set_ylabel(f"{name}\n{place['region'].item()}", fontsize=8)
     days = float(place["event_days"])
-    after = f"slides after {days:.0f} d" if np.isfinite(days) else "no slide"
+    after = "no slide" if np.isinf(days) else "slides within a day" if days <= 1 else f"slides after {days:.0f} d"
     axis.set_title(f"ground; {after}", fontsize=7)
 
 
