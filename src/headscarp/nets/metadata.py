@@ -39,7 +39,7 @@ FEATURES = (
     Feature("cloud_share", "view", True),
 )
 """In the order of the columns of `Batch.metadata`. Latitude, longitude, dates and the sun's azimuth go round, so they
-stand as sine and cosine; rain in mm, the sum over so many days; soil moisture in m3/m3, the mean."""
+stand as sine and cosine; rain is log(1 + mm) of the sum over so many days; soil moisture in m3/m3, the mean."""
 
 NAMES = tuple(feature.name for feature in FEATURES)
 CHOICES = {

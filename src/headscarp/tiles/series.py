@@ -147,11 +147,13 @@ def _position(stack: xr.Dataset, count: int) -> dict[str, Floats]:
 
 
 def _weather(rain: Floats, soil: Floats, days: Floats, before: str) -> dict[str, Floats]:
-    """Sums of rain and means of soil moisture over the days before each of `days` (S, T): (S, T) by name.
+    """Rain, log(1 + mm), and mean soil moisture over the days before each of `days` (S, T): (S, T) by name.
 
     The last day counted is the one before; NaN where a day is missing or lies before the series.
     """
-    made: dict[str, Floats] = {f"rain_{n}d before the {before}": _windowed(rain, days, n) for n in RAIN_DAYS}
+    made: dict[str, Floats] = {}
+    for n in RAIN_DAYS:
+        made[f"rain_{n}d before the {before}"] = np.log1p(_windowed(rain, days, n))
     for n in SOIL_DAYS:
         made[f"soil_moisture_{n}d before the {before}"] = _windowed(soil, days, n) / np.float32(n)
     return made

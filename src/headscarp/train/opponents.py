@@ -92,7 +92,7 @@ def place_table(stack: xr.Dataset) -> PlaceTable:
                         means[i, t, c], deviations[i, t, c] = pixels[t][there].mean(), pixels[t][there].std()
             bar.advance()
     still = series.metadata[:, 0].astype(np.float64)
-    rain = still[:, [NAMES.index(f"rain_{days}d before the cut-off") for days in RAIN_DAYS]]
+    rain = np.expm1(still[:, [NAMES.index(f"rain_{days}d before the cut-off") for days in RAIN_DAYS]])
     told = [i for i, name in enumerate(NAMES) if name.endswith("before the cut-off") or name.startswith("cut-off:")]
     angle = np.arctan2(still[:, NAMES.index("cut-off:sin")], still[:, NAMES.index("cut-off:cos")]) / (2 * np.pi)
     month = np.where(np.isfinite(angle), np.nan_to_num(np.mod(angle, 1.0) * _MONTHS) % _MONTHS, -1).astype(np.int64)
