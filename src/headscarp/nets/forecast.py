@@ -15,6 +15,7 @@ from headscarp.core.band import UNLABELLED, Band
 from headscarp.core.domains import CAUSES, HORIZONS_DAYS
 from headscarp.core.errors import RecipeError, StackError
 from headscarp.nets.batch import Batch
+from headscarp.nets.cells import Cells, median_picture
 from headscarp.nets.familiarity import Familiarity
 from headscarp.nets.frames import DOWN, ENCODERS, Seen
 from headscarp.nets.hazard import fit_scale, probability_of, rates_of, survival_nll, within
@@ -28,7 +29,9 @@ from headscarp.nets.temporal import encode_days
 _AT_ONCE = 16  # places
 _FAR = 3.0  # scaled metadata beyond this count as this
 _STRANGE = 0.05  # places more unlike training than all but this share of held-out ones are trusted less
-_CAUSE_WEIGHT, _WHERE_WEIGHT = 0.2, 0.2
+_CAUSE_WEIGHT = 0.2
+_WHERE_WEIGHT = 9.0  # about the likelihood of a slide of 25 pixels as that of one draw of its place
+_USUAL = -3.0  # raw rate that weight decay draws to
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,9 @@ class Outlook:
 class Forecast(Net):
     """Frames through a small encoder, attention over time, joined with the numbers of each frame and of the cut-off.
 
+    Each cell of 2 x 2 pixels gets a logarithm of how readily it slides. The rate of a place is their mean (of their
+    exponentials) times a factor for each interval, and where it slides is their share, so that outlines of slides and
+    times of events teach the same numbers; with few places, events alone are learned by heart.
     Hazards are discrete in time: a rate for each interval between horizons, so that none falls below a shorter one.
     Places of `place_px` see nothing beyond themselves, and their rates add up to that of a training tile. Calibration
     (power and shift of the rate) and the cloud of known places are fitted on the validation part by `settle`.
@@ -57,7 +63,15 @@ class Forecast(Net):
     """
 
     schedule = Schedule(
-        "adam", 2e-3, epochs=30, batch_size=16, weight_decay=1e-4, context_px=0, stop_after=8, sampling="uniform"
+        "adam",
+        3e-3,
+        epochs=30,
+        batch_size=16,
+        weight_decay=3e-3,
+        schedule="poly",
+        average=0.99,
+        context_px=0,
+        sampling="uniform",
     )
     frames = "needed"
     judges_places = True
@@ -81,8 +95,8 @@ class Forecast(Net):
         metadata: str = "all",
         leave_out: Sequence[str] = ("cloud", "cloud_share"),
         place_px: int = 64,
-        channels: int = 32,
-        dropout: float = 0.1,
+        channels: int = 16,
+        dropout: float = 0.3,
         drop_frames: float = 0.5,
     ) -> None:
         """encoder: a name of ENCODERS. metadata: "none", "position", "weather" or "all". leave_out: bands and numbers
@@ -106,12 +120,10 @@ class Forecast(Net):
         wide = 2 * self.channels
         self.of_frame = nn.Linear(2 * len(self.columns), self.channels) if self.columns else None
         self.of_place = nn.Sequential(nn.Linear(2 * len(still), wide), nn.ReLU()) if still else None
-        known = wide + (wide if still else 0)
-        self.trunk = nn.Sequential(nn.Linear(known, wide), nn.ReLU(), nn.Dropout(self.dropout))
-        self.rate, self.cause = nn.Linear(wide, len(HORIZONS_DAYS)), nn.Linear(wide, len(CAUSES))
-        nn.init.constant_(self.rate.bias, -3.0)
-        self.map = nn.Conv2d(self.channels + self.encoder.fine_channels, 16, 1)
-        self.pixel = nn.Conv2d(16, 1, 3, padding=1)
+        seen_features = self.channels + self.encoder.fine_channels + len(self.encode.names)
+        self.cells = Cells(seen_features, self.channels, wide if still else 0, dropout=self.dropout)
+        self.rate = nn.Linear(wide if still else 1, len(HORIZONS_DAYS))
+        self.cause = nn.Linear(self.channels + (wide if still else 0), len(CAUSES))
         self.familiar = Familiarity(wide + self.channels)
         self.register_buffer("calibration", torch.tensor([1.0, 0.0]))
 
@@ -212,13 +224,14 @@ class Forecast(Net):
         x = cut_places(batch.x[:, :, self.read], self.place_px)  # (N, T, C, p, p)
         facts = tuple(repeat_places(v, shape, self.place_px) for v in (tokens, days, present))
         seen = self._seen(x, *facts)
-        pooled = torch.cat([seen.coarse.mean(dim=(-2, -1)), seen.coarse.amax(dim=(-2, -1))], dim=1)
-        known = [pooled]
+        place = None
         if self.of_place is not None:
-            known.append(repeat_places(self.of_place(numbers[:, 0, self.still].flatten(-2)), shape, self.place_px))
-        hidden = self.trunk(torch.cat(known, dim=1))
-        where, embedding = self._map(seen.coarse, seen.fine), torch.cat([pooled, seen.look], dim=1)
-        return _Raw(self.rate(hidden), self.cause(hidden), where, embedding, seen.attention)
+            place = repeat_places(self.of_place(numbers[:, 0, self.still].flatten(-2)), shape, self.place_px)
+        ground = self.cells(seen, self.encode(median_picture(x, facts[2])), place)
+        rate = _USUAL + ground.level + self.rate(torch.ones_like(ground.level) if place is None else place)
+        cause = self.cause(ground.like if place is None else torch.cat([ground.like, place], dim=1))
+        embedding = torch.cat([seen.coarse.mean(dim=(-2, -1)), seen.coarse.amax(dim=(-2, -1)), seen.look], dim=1)
+        return _Raw(rate, cause, ground.where, embedding, seen.attention)
 
     def _seen(self, x: torch.Tensor, *facts: torch.Tensor) -> Seen:
         """What the encoder sees of places (N, T, C, p, p), a few at a time where nothing is learned, to save memory."""
@@ -241,13 +254,6 @@ class Forecast(Net):
         values = batch.metadata[..., list(self.columns)]
         scaled = ((values - self.scales[:, 0]) / self.scales[:, 1]).clamp(-_FAR, _FAR)
         return torch.stack([torch.nan_to_num(scaled), torch.isfinite(values).float()], dim=-1)
-
-    def _map(self, coarse: torch.Tensor, fine: torch.Tensor) -> torch.Tensor:
-        """(N, p, p) log-odds that a pixel slides, given an event in the place."""
-        wide = nn.functional.interpolate(coarse, scale_factor=DOWN // 2, mode="bilinear", align_corners=False)
-        halved = torch.relu(self.map(torch.cat([wide, fine], dim=1)))
-        whole = nn.functional.interpolate(self.pixel(halved), scale_factor=2, mode="bilinear", align_corners=False)
-        return whole[:, 0]
 
 
 @dataclass(frozen=True)

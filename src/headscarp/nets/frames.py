@@ -46,22 +46,19 @@ class SpaceFirst(FrameEncoder):
 
     def __init__(self, features: int, channels: int) -> None:
         super().__init__()
-        self.fine_channels = channels // 2
-        self.stem, self.down = _stem(features, self.fine_channels), _down(self.fine_channels, channels)
+        half = channels // 2
+        self.stem, self.down = _stem(features, half), _down(half, channels)
         self.attention = FrameAttention(channels)
+        self.fine_channels = self.attention.heads * half
 
     def forward(self, x: torch.Tensor, tokens: torch.Tensor, days: torch.Tensor, present: torch.Tensor) -> Seen:
         n, t = present.shape
         fine, coarse = _each_frame(x, present, self.stem, self.down)
         read, weights = _attend(self.attention, coarse, tokens, present)
-        shares = weights.mean(dim=1)  # (N, T, h, w)
-        wide = nn.functional.interpolate(shares, size=fine.shape[-2:], mode="bilinear", align_corners=False)
-        return Seen(
-            read,
-            torch.einsum("nthw,ntchw->nchw", wide, fine),
-            shares.mean(dim=(-2, -1)).view(n, t),
-            _look(coarse, present),
-        )
+        wide = nn.functional.interpolate(weights.flatten(1, 2), size=fine.shape[-2:], mode="bilinear")
+        chosen = torch.einsum("nkthw,ntchw->nkchw", wide.unflatten(1, weights.shape[1:3]), fine).flatten(1, 2)
+        shares = weights.mean(dim=(1, -2, -1)).view(n, t)
+        return Seen(read, chosen, shares, _look(coarse, present))
 
 
 class TimeFirst(FrameEncoder):

@@ -1,0 +1,72 @@
+"""How readily each cell of a place slides, and what follows for the place: its rate, and where in it a slide would be.
+
+The hazard of a place is the mean over its cells, so one picture answers both, and outlines of slides and times of
+events teach the same numbers. Refuses nothing.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from headscarp.nets.frames import DOWN, Seen
+from headscarp.nets.unet import batch_norm
+
+CELL_PX = 2
+_USUAL = -3.0  # logarithm of slides a pixel in a place that slides, before it is learned
+
+
+@dataclass(frozen=True)
+class Ground:
+    """level: (N, 1) logarithm of how readily a place slides, the mean of its cells. where: (N, p, p) log-odds that a
+    pixel slides, given an event in the place. like: (N, D) what the ground is like where it would slide."""
+
+    level: torch.Tensor
+    where: torch.Tensor
+    like: torch.Tensor
+
+
+class Cells(nn.Module):
+    """From what an encoder saw, the median picture and the numbers of a place to its `Ground`."""
+
+    def __init__(self, features: int, channels: int, place_features: int, *, dropout: float) -> None:
+        """features: of what was seen and of the picture together. place_features: 0 where there are none."""
+        super().__init__()
+        wide = 2 * channels
+        self.cell = nn.Sequential(nn.Conv2d(features, wide, 1, bias=False), *batch_norm(wide), nn.ReLU())
+        self.told = nn.Linear(place_features, wide) if place_features else None
+        self.around = nn.Sequential(nn.Dropout2d(dropout), nn.Conv2d(wide, channels, 3, padding=1), nn.ReLU())
+        self.ground = nn.Conv2d(channels, 1, 1)
+        self.size = nn.Parameter(torch.tensor([_USUAL]))
+
+    def forward(self, seen: Seen, picture: torch.Tensor, place: torch.Tensor | None) -> Ground:
+        """picture: (N, F, p, p), encoded. place: (N, P)."""
+        coarse = nn.functional.interpolate(
+            seen.coarse, scale_factor=DOWN // CELL_PX, mode="bilinear", align_corners=False
+        )
+        picture = nn.functional.avg_pool2d(picture, CELL_PX)
+        cells = self.cell(torch.cat([coarse, seen.fine, picture], dim=1))
+        if place is not None and self.told is not None:
+            cells = cells + self.told(place)[..., None, None]
+        cells = self.around(torch.relu(cells))
+        ground = self.ground(cells)  # (N, 1, p / 2, p / 2)
+        flat = ground.flatten(1)
+        level = torch.logsumexp(flat, dim=1, keepdim=True) - math.log(flat.shape[1])
+        like = torch.einsum("nc,ndc->nd", flat.softmax(dim=1), cells.flatten(2))
+        return Ground(level, self._where(ground - level[..., None, None]), like)
+
+    def _where(self, above: torch.Tensor) -> torch.Tensor:
+        """(N, p, p) log-odds of a slide at each pixel, of a mean number of them that fall by the hazard of cells.
+
+        above: (N, 1, p / 2, p / 2) logarithm of a cell's hazard, above that of the mean cell.
+        """
+        whole = nn.functional.interpolate(above, scale_factor=CELL_PX, mode="bilinear", align_corners=False)[:, 0]
+        count = torch.exp((whole + self.size).clamp(-14.0, 4.0))
+        return count + torch.log(-torch.expm1(-count))
+
+
+def median_picture(x: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
+    """(N, T, C, p, p) -> (N, C, p, p), the median over the frames that are there, which clouds seldom reach; NaN
+    where there is none. present: (N, T)."""
+    return x.masked_fill(~present[..., None, None, None], torch.nan).nanmedian(dim=1).values
