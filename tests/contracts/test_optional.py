@@ -12,11 +12,11 @@ from headscarp.nets import make_net
 MAYBE = tuple(replace(band, optional=band.name == "slope") for band in BANDS)
 
 
-def holed(value):
+def holed(name, value):
     """The small world with a square of the slope gone; it stays valid."""
     x, valid, y = world((48, 48))
     x[1, 10:26, 8:30] = value
-    return batch_of((x, valid, y))
+    return batch_of(name, (x, valid, y))
 
 
 @ALL
@@ -24,12 +24,12 @@ def test_holes_of_an_optional_band_are_mapped_and_what_is_under_them_does_not_ma
     torch.manual_seed(0)
     net = make_net(name, MAYBE, resolution_m=10, statistics=STATISTICS, arguments=ARGUMENTS.get(name)).eval()
     with torch.no_grad():
-        clean = net.predict(holed(np.nan))
+        clean = net.predict(holed(name, np.nan))
         assert clean.isfinite().all()
         for rubbish in (np.inf, -np.inf):
-            assert torch.equal(net.predict(holed(rubbish)), clean)
+            assert torch.equal(net.predict(holed(name, rubbish)), clean)
     net.train()
-    losses = net.losses(holed(np.nan))
+    losses = net.losses(holed(name, np.nan))
     assert all(loss.isfinite() for loss in losses.values())
 
 
@@ -39,4 +39,4 @@ def test_a_hole_is_not_the_mean(name):
     torch.manual_seed(0)
     net = make_net(name, MAYBE, resolution_m=10, statistics=STATISTICS, arguments=ARGUMENTS.get(name)).eval()
     with torch.no_grad():
-        assert not torch.equal(net.front(holed(np.nan)), net.front(holed(STATISTICS.mean["slope"])))
+        assert not torch.equal(net.front(holed(name, np.nan)), net.front(holed(name, STATISTICS.mean["slope"])))
