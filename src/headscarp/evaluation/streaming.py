@@ -71,13 +71,20 @@ class ScoreHistogram:
         [1e-7, 1 - 1e-7]. Raises StackError, with nothing counted, on NaN or on values out of range.
         """
         probability, label = flat_pixels(probability, label)
+        bad_before = self._count(probability, label)
+        if bad_before:
+            self._take_out(probability[:bad_before], label[:bad_before])
+            raise bad_pixels(probability, label)
+
+    def _count(self, probability: np.ndarray, label: np.ndarray) -> int:
+        """Counts pixels piece by piece, up to a piece with bad ones; returns where that ends, 0 where there is none."""
         for start in range(0, probability.size, k.PIECE):
             piece = slice(start, start + k.PIECE)
             bad = k.add_scores(probability[piece], label[piece], self._records.reshape(-1))
             self._grow(label[piece].size)
             if bad:
-                self._take_out(probability[: piece.stop], label[: piece.stop])
-                raise bad_pixels(probability, label)
+                return piece.stop
+        return 0
 
     def merge(self, other: "ScoreHistogram") -> None:
         """Adds what another histogram has counted."""
@@ -98,10 +105,7 @@ class ScoreHistogram:
     def _take_out(self, probability: np.ndarray, label: np.ndarray) -> None:
         """Puts back the records of pixels, some of them bad, that were counted before the bad ones were seen."""
         made = type(self)()
-        for start in range(0, probability.size, k.PIECE):
-            piece = slice(start, start + k.PIECE)
-            k.add_scores(probability[piece], label[piece], made._records.reshape(-1))
-            made._grow(label[piece].size)
+        made._count(probability, label)
         counts, lows = (mine - theirs for mine, theirs in zip(self._sums(), made._sums(), strict=True))
         self._set_sums(counts, lows)
 
