@@ -8,9 +8,9 @@ import numpy as np
 import xarray as xr
 
 from headscarp.core.errors import SplitError
-from headscarp.core.stack import VALID, label_names
+from headscarp.core.stack import label_names
 from headscarp.core.tile import Window, windows
-from headscarp.tiles.dataset import raster_shape, read_window
+from headscarp.tiles.dataset import raster_shape, read_valid, read_window
 
 _COUNTING_PX = 1024
 
@@ -48,9 +48,7 @@ def _counts(stack: xr.Dataset, sample: int, side: tuple[int, int]) -> np.ndarray
     for window in windows(shape, _COUNTING_PX):
         window = window.clip(shape)
         positive, labelled = _labels(stack, window, sample)
-        valid = np.ones(positive.shape, bool)
-        if VALID in stack:
-            valid = read_window(stack[VALID], window, sample=sample) == 1
+        valid = read_valid(stack, window, sample=sample)
         rows, row_starts = _cuts(window.row, window.height, side[0])
         cols, col_starts = _cuts(window.col, window.width, side[1])
         for k, counted in enumerate((positive & valid, labelled & valid, valid)):

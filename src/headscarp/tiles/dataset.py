@@ -17,7 +17,7 @@ import xarray as xr
 from headscarp.core.artefact import clear_os_errors, write_json
 from headscarp.core.errors import StackError
 from headscarp.core.progress import progress
-from headscarp.core.stack import CHUNK, check_stack, fingerprint, open_stack, stack_bands
+from headscarp.core.stack import CHUNK, VALID, check_stack, fingerprint, open_stack, stack_bands
 from headscarp.core.tile import Window
 
 _INDEX = "cache.json"
@@ -66,6 +66,13 @@ def read_window(array: xr.DataArray, window: Window, *, sample: int = 0) -> np.n
     """
     place = (sample, ...) if array.dims[0] == "sample" else (...,)
     return np.asarray(array.variable[(*place, *window.slices)].values)
+
+
+def read_valid(stack: xr.Dataset, window: Window, *, sample: int = 0) -> np.ndarray:
+    """Which pixels of a window inside its raster are valid: (height, width) bool; all where the stack does not say."""
+    if VALID not in stack:
+        return np.ones(window[2:], np.bool_)
+    return np.asarray(read_window(stack[VALID], window, sample=sample) == 1)
 
 
 def raster_shape(stack: xr.Dataset) -> tuple[int, int]:

@@ -13,9 +13,9 @@ import xarray as xr
 from headscarp.core.bundle import Bundle
 from headscarp.core.errors import HeadscarpWarning
 from headscarp.core.samples import has_samples
-from headscarp.core.stack import CHUNK, VALID
+from headscarp.core.stack import CHUNK
 from headscarp.core.tile import Window, windows
-from headscarp.tiles.dataset import raster_shape, read_window
+from headscarp.tiles.dataset import raster_shape, read_valid, read_window
 
 FACTOR = 16.0
 """Numbers so many times as large, or as small, as in training are on another scale: 16 bits to 8 makes 257, reflectance
@@ -73,9 +73,7 @@ def _sampled(stack: xr.Dataset, names: tuple[str, ...]) -> dict[str, np.ndarray]
     found: dict[str, list[np.ndarray]] = {name: [] for name in names}
     taken = 0
     for sample, window in _spread(stack):
-        valid = np.ones(window[2:], bool)
-        if VALID in stack:
-            valid = read_window(stack[VALID], window, sample=sample) == 1
+        valid = read_valid(stack, window, sample=sample)
         if not valid.any():
             continue
         for name in names:
