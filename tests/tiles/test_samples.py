@@ -69,6 +69,15 @@ def test_groups_stay_whole_and_every_fold_tests_once(fold):
     assert all(len(samples) == 10 for samples in tested)
 
 
+def test_groups_are_read_whatever_type_of_text_a_stack_on_disk_gives():
+    names = [f"{i // 5}" for i in range(40)]
+    plain, zarrs = (
+        chips([""] * 40).assign_coords({GROUP: ("sample", np.array(names, kind))})
+        for kind in (object, np.dtypes.StringDType())
+    )
+    assert split_groups(plain, folds=4, seed=2) == split_groups(zarrs, folds=4, seed=2)
+
+
 def test_groups_that_are_not_there_or_too_few_are_refused():
     with pytest.raises(SplitError, match="group"):
         split_groups(chips([""] * 9))

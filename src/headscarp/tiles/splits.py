@@ -209,7 +209,7 @@ def split_groups(stack: xr.Dataset | str | Path, *, folds: int = 5, fold: int = 
     if GROUP not in stack.coords:
         raise SplitError('the stack has no groups of samples; name them by [chips] group, or take the split "random"')
     cells = label_cells(stack, raster_shape(stack))
-    told = stack[GROUP].to_numpy().astype(str)
+    told = np.array([str(group) for group in stack[GROUP].to_numpy()])  # text from Zarr may be of another dtype
     groups, of_cell = np.unique([told[cell[0]] for cell in cells], return_inverse=True)
     if len(groups) < folds:
         raise SplitError(
