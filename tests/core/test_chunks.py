@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from zarr.codecs import GzipCodec, ZstdCodec
 
 from headscarp.core.band import Band
-from headscarp.core.chunks import ChunkedZarr
+from headscarp.core.chunks import ChunkedZarr, _Kept
 from headscarp.core.errors import StackError
 from headscarp.core.grid import Grid
 from headscarp.core.stack import create_stack, make_stack, open_stack, write_stack
@@ -123,3 +123,28 @@ def test_a_torn_chunk_is_named(band, saved, tmp_path):
     np.testing.assert_array_equal(stack[band][:, :256].values, saved[1][band].values[:, :256])
     with pytest.raises(StackError, match=r"c.0.1 is truncated or corrupt.*build the stack again"):
         _ = stack[band][10, 300].values
+
+
+def test_a_chunk_that_is_written_anew_is_read_anew(tmp_path):
+    path = tmp_path / "stack.zarr"
+    write_stack(make_stack(GRID, {Band("rock", "continuous"): np.zeros(SHAPE, np.float32)}), path)
+    opened = open_stack(path)
+    assert (opened["rock"][:300, :530].values == 0).all()
+    zarr.open_group(path, mode="r+")["rock"][:, :] = np.ones(SHAPE, np.float32)
+    assert (opened["rock"][:300, :530].values == 1).all()
+
+
+def test_chunks_are_decoded_once_while_there_is_room_and_what_is_kept_has_a_bound(tmp_path):
+    kept, asked = _Kept(3 * 800), []
+    paths = [tmp_path / str(i) for i in range(5)]
+    for path in paths:
+        path.write_bytes(b"")
+
+    def decode(path):
+        asked.append(path)
+        return np.zeros(100)
+
+    for path in [*paths[:3], *paths[:3], *paths[3:], paths[2], paths[0]]:
+        kept.get(path, decode)
+    assert asked == [*paths, paths[0]]
+    assert kept.bytes <= 3 * 800

@@ -6,7 +6,9 @@ the same numbers.
 """
 
 import json
-from collections.abc import Iterator
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from headscarp.core.errors import StackError
 _KEYS = {"name": "default", "configuration": {"separator": "/"}}
 _BYTES = ({"name": "bytes"}, {"name": "bytes", "configuration": {"endian": "little"}})
 _DECODERS = {"blosc": blosc.decompress, "zstd": zstd.decompress}
+_KEPT_BYTES = 64 << 20
 
 
 def compressor_for(dtype: str) -> Any:
@@ -62,7 +65,7 @@ class _Chunks(BackendArray):
     """An array of plain chunks as xarray reads it."""
 
     def __init__(self, array: Any, folder: Path, codec: str) -> None:
-        self.array, self.folder, self.codec = array, folder, codec
+        self.array, self.home, self.codec = array, folder.resolve() / "c", codec
         self.shape, self.dtype = array.shape, array.dtype
 
     def __getitem__(self, key: ExplicitIndexer) -> Any:
@@ -76,21 +79,61 @@ class _Chunks(BackendArray):
         """Slices of step 1 give a dimension, whole numbers none."""
         spans = [_span(k, size) for k, size in zip(key, self.shape, strict=True)]
         out = np.empty([max(0, stop - start) for start, stop in spans], self.dtype)
-        room = np.empty(self.array.chunks, self.dtype)
         pieces = [list(_pieces(*span, side)) for span, side in zip(spans, self.array.chunks, strict=True)]
         for piece in product(*pieces):
-            self._read_chunk([number for number, _, _ in piece], room)
-            out[tuple(to for _, _, to in piece)] = room[tuple(of for _, of, _ in piece)]
+            chunk = self._read_chunk([number for number, _, _ in piece])
+            of = tuple(of for _, of, _ in piece)
+            out[tuple(to for _, _, to in piece)] = chunk if chunk.ndim == 0 else chunk[of]
         return out.reshape([n for n, k in zip(out.shape, key, strict=True) if isinstance(k, slice)])
 
-    def _read_chunk(self, number: list[int], room: np.ndarray) -> None:
-        path = self.folder.joinpath("c", *map(str, number))
+    def _read_chunk(self, number: list[int]) -> np.ndarray:
+        """A whole chunk, or one number without dimensions where it holds nothing but missing pixels."""
+        path = self.home.joinpath(*map(str, number))
         try:
-            _DECODERS[self.codec](path.read_bytes(), room)
-        except FileNotFoundError:  # nothing but missing pixels
-            room[...] = self.array.fill_value
+            return _KEPT.get(path, self._decode)
+        except FileNotFoundError:
+            return np.asarray(self.array.fill_value)
         except (RuntimeError, ValueError) as error:
             raise StackError(f"{path} is truncated or corrupt ({error}); build the stack again") from error
+
+    def _decode(self, path: Path) -> np.ndarray:
+        chunk = np.empty(self.array.chunks, self.dtype)
+        _DECODERS[self.codec](path.read_bytes(), chunk)
+        chunk.flags.writeable = False
+        return chunk
+
+
+class _Kept:
+    """Chunks that were decoded last, up to 64 MB of them, for all arrays and threads.
+
+    Blocks with their context overlap, so most chunks of a band are asked for twice or more. A chunk is known by its
+    path, file, size and time of writing: one that is written anew is read anew.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most, self.bytes = most_bytes, 0
+        self._held: OrderedDict[tuple[Path | int, ...], np.ndarray] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, path: Path, decode: Callable[[Path], np.ndarray]) -> np.ndarray:
+        """The chunk of a path, read-only. Raises FileNotFoundError, and whatever `decode` raises."""
+        told = path.stat()
+        key = (path, told.st_ino, told.st_size, told.st_mtime_ns)
+        with self._lock:
+            if key in self._held:
+                self._held.move_to_end(key)
+                return self._held[key]
+        chunk = decode(path)
+        with self._lock:
+            if key not in self._held:
+                self._held[key] = chunk
+                self.bytes += chunk.nbytes
+            while self.bytes > self._most:
+                self.bytes -= self._held.popitem(last=False)[1].nbytes
+        return chunk
+
+
+_KEPT = _Kept(_KEPT_BYTES)
 
 
 def _codec(folder: Path) -> str:

@@ -179,7 +179,7 @@ def _straight(index: np.ndarray) -> tuple[int, int]:
 def _blank(x: np.ndarray, missing: np.ndarray, fills: Sequence[float]) -> None:
     if missing.any():
         for i, fill in enumerate(fills):
-            x[..., i, :, :][..., missing] = fill
+            np.copyto(x[..., i, :, :], np.float32(fill), where=missing)
 
 
 def _on_raster(window: Window, shape: tuple[int, int]) -> np.ndarray:
