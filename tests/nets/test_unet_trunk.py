@@ -13,7 +13,9 @@ from headscarp.nets.unet import ALIGN, DOWN, UP, UNetTrunk, batch_norm, unet_rea
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"down": (2, 4, 8, 16, 32), "up": (16, 8, 4, 2), "norm": batch_norm}], ids=["cnn", "unet"]
+    "settings",
+    [{}, {"down": (2, 4, 8, 16, 32), "up": (16, 8, 4, 2), "norm": batch_norm}, {"skips": 0}],
+    ids=["cnn", "unet", "no skips"],
 )
 def test_the_reach_is_how_far_the_gradient_gets(settings):
     """With weights above 0 and averages for maxima, nothing cancels: what has a gradient is what is seen."""

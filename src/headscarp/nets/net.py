@@ -128,7 +128,9 @@ class Net(nn.Module, ABC):
         return predicted[:, 0], self.targets(batch.y)
 
     def settle(self, batches: Iterable[Batch]) -> None:
-        """Called once when training has ended, on the CPU in evaluation mode, with the tiles of the validation part."""
+        """Called once when training has ended, on the CPU in evaluation mode, with the tiles of the validation part.
+
+        batches: can be gone through more than once."""
 
     def arguments(self) -> dict[str, Any]:
         """The net's own keyword arguments as plain values: NETS[name](bands, ..., **arguments) is the same net."""

@@ -57,30 +57,37 @@ class UNetTrunk(nn.Module):
         down: Sequence[int] = DOWN,
         up: Sequence[int] = UP,
         norm: Norm = lambda channels: [],
+        skips: int = len(UP),
     ) -> None:
         """dropout: share of channels left out behind each stage while training; helps where training ground is small.
-        down, up: channels of the five and four stages. Raises RecipeError unless dropout is in [0, 1)."""
+        down, up: channels of the five and four stages. skips: how many of the stages up, from the coarsest one, have a
+        skip. Raises RecipeError unless dropout is in [0, 1)."""
         super().__init__()
         if not 0 <= dropout < 1:
             raise RecipeError(f"dropout is {dropout}; it has to be at least 0 and below 1")
         entry = (*norm(down[0]), nn.ReLU(), *_normed(down[0], down[0], norm), nn.ReLU(inplace=True))
         self.entry = nn.Sequential(*entry)
         self.down = nn.ModuleList(nn.Sequential(nn.MaxPool2d(2), _stage(a, b, norm)) for a, b in pairwise(down))
-        coarser, skips = (down[-1], *up[:-1]), down[-2::-1]
-        self.up = nn.ModuleList(_stage(a + s, b, norm) for a, s, b in zip(coarser, skips, up, strict=True))
+        coarser, skipped = (down[-1], *up[:-1]), (*down[-2::-1][:skips], *[0] * (len(up) - skips))
+        self.skips = skips
+        self.up = nn.ModuleList(_stage(a + s, b, norm) for a, s, b in zip(coarser, skipped, up, strict=True))
         self.drop = nn.Dropout2d(dropout)
         self.upsample = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
         self.last = last_layer(up[-1], prevalence)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x: (B, down[0], H, W), H and W multiples of 16. Returns (B, 1, H, W) logits."""
-        kept = [self.entry(x)]
+        kept, x = [], self.entry(x)
         for stage in self.down:
-            kept.append(self.drop(stage(kept[-1])))
-        x = kept.pop()
-        for stage in self.up:
+            kept.append(x)
+            x = self.drop(stage(x))
+        del kept[: len(kept) - self.skips]
+        for level, stage in enumerate(self.up):
             layers = list(stage.children())
-            x = self._joined(layers[0], kept.pop(), x)
+            if level < self.skips:
+                x = self._joined(layers[0], kept.pop(), x)
+            else:
+                x = layers[0](self.upsample(x))
             for layer in layers[1:]:
                 x = layer(x)
             x = self.drop(x)

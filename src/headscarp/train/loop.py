@@ -6,8 +6,9 @@ a loss that is not finite. Devices, precision and several processes are Lightnin
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +75,20 @@ def train(
             log.info("%s: %s", label or "training", bar.text)
     net.load_state_dict(standing.best or net.state_dict())
     net.to("cpu").eval()
-    net.settle(batches(lesson.reader, lesson.validation, batch_size=settings.batch_size, workers=settings.workers))
+    net.settle(_HeldOut(lesson, settings))
     return standing
+
+
+@dataclass(frozen=True)
+class _HeldOut:
+    """The batches of the validation part, read anew as often as they are asked for."""
+
+    lesson: Lesson
+    settings: Settings
+
+    def __iter__(self) -> Iterator[Batch]:
+        size, workers = self.settings.batch_size, self.settings.workers
+        return batches(self.lesson.reader, self.lesson.validation, batch_size=size, workers=workers)
 
 
 def validate(
