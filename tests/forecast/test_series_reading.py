@@ -10,9 +10,9 @@ from headscarp.core.errors import StackError
 from headscarp.core.stack import feature_bands
 from headscarp.core.tile import Tile, Window
 from headscarp.nets.metadata import FEATURES, NAMES, metadata_columns
+from headscarp.tiles.augment import augment
 from headscarp.tiles.dataset import cache_stack
 from headscarp.tiles.reader import TileReader, make_batch
-from headscarp.tiles.sampling import augment
 from headscarp.tiles.series import read_series, turned_metadata, with_delay
 from headscarp.tiles.statistics import metadata_scales, training_statistics
 

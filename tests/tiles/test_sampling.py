@@ -13,8 +13,9 @@ from headscarp.core.grid import Grid
 from headscarp.core.stack import LABEL, make_stack
 from headscarp.core.tile import Tile, Window
 from headscarp.terrain import aspect
+from headscarp.tiles.augment import augment
 from headscarp.tiles.reader import TilePixels, TileReader
-from headscarp.tiles.sampling import STRATEGIES, augment, batches, epoch_tiles, tile_positives
+from headscarp.tiles.sampling import STRATEGIES, batches, epoch_tiles, tile_positives
 from headscarp.tiles.splits import split_blocks
 from headscarp.tiles.tiling import train_tiles
 

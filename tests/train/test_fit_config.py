@@ -29,6 +29,10 @@ def test_an_unknown_key_is_an_error_with_the_nearest_known_one():
         ({"optimiser": "adamw"}, "did you mean 'adam'"),
         ({"precision": "bf16"}, "bf16-mixed"),
         ({"calibration": "temp"}, "temperature"),
+        ({"zoom": 0.5}, "zoom is 0.5"),
+        ({"light": -0.1, "light_bands": ["red"]}, "light is -0.1"),
+        ({"light": 0.2}, "light_bands"),
+        ({"light_bands": ["red"]}, "light is 0"),
     ],
 )
 def test_senseless_values_are_refused(settings, told):

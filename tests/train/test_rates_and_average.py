@@ -61,9 +61,10 @@ def test_averages_that_cannot_be_are_refused(value):
         FitConfig(schedule="polly")
 
 
-def test_an_interrupted_training_goes_on_to_the_same_weights_and_history(world, blocks, tmp_path, monkeypatch):
-    ground, fabric = Ground(world, blocks), start_fabric(CONFIG)
-    whole, standing = trained_net(ground, "nn", CONFIG, fabric=fabric)
+@pytest.mark.parametrize("config", [CONFIG, replace(CONFIG, zoom=1.5, light=0.2, light_bands=["elevation"])])
+def test_an_interrupted_training_goes_on_to_the_same_weights_and_history(config, world, blocks, tmp_path, monkeypatch):
+    ground, fabric = Ground(world, blocks), start_fabric(config)
+    whole, standing = trained_net(ground, "nn", config, fabric=fabric)
     kept, save = [], loop.save_checkpoint
 
     def stopped(*given):
@@ -75,8 +76,8 @@ def test_an_interrupted_training_goes_on_to_the_same_weights_and_history(world, 
     with monkeypatch.context() as patch:
         patch.setattr(loop, "save_checkpoint", stopped)
         with pytest.raises(KeyboardInterrupt):
-            trained_net(ground, "nn", CONFIG, fabric=fabric, folder=tmp_path)
-    resumed, after = trained_net(ground, "nn", CONFIG, fabric=fabric, folder=tmp_path)
+            trained_net(ground, "nn", config, fabric=fabric, folder=tmp_path)
+    resumed, after = trained_net(ground, "nn", config, fabric=fabric, folder=tmp_path)
     assert str(after.history) == str(standing.history)  # NaN is NaN
     for (name, there), (_, here) in zip(whole.state_dict().items(), resumed.state_dict().items(), strict=True):
         assert torch.equal(there, here), name

@@ -47,7 +47,9 @@ def train(
     ] = None,
     accelerator: Annotated[str, typer.Option("--accelerator", help="cpu, cuda or auto.")] = "auto",
     devices: Annotated[int, typer.Option("--devices", help="How many GPUs or processes.", min=1)] = 1,
-    precision: Annotated[str, typer.Option("--precision", help="32-true or bf16-mixed.")] = "32-true",
+    precision: Annotated[
+        str | None, typer.Option("--precision", help="32-true or bf16-mixed; default: the recipe's, else 32-true.")
+    ] = None,
     workers: Workers = None,
     seed: Seed = None,
     resume: Resume = False,

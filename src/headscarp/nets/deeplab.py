@@ -21,6 +21,7 @@ from headscarp.nets.layers import Encode
 from headscarp.nets.losses import make_objective
 from headscarp.nets.net import PixelNet, Schedule, Statistics
 from headscarp.nets.pretrained import flat_counters, load_encoder
+from headscarp.nets.turns import checked_turns
 
 ALIGN = 16
 IMAGENET = "imagenet"
@@ -52,12 +53,13 @@ class DeepLab(PixelNet):
         loss: str = "nll",
         prior: float | None = None,
         detail: int = 0,
+        turns: int = 1,
     ) -> None:
         """encoder: a name of segmentation-models-pytorch, "resnet50" in the paper. weights: None from scratch, the path
         of a local file (see `load_encoder`), or "imagenet" from the hub. window_px: side of the windows that it sees, a
         multiple of 16. loss, prior: see `make_objective`. detail: channels of a last stage at full resolution, see
-        `Detailed`; 0: none, as in the paper. Raises RecipeError for what cannot be, SourceError for
-        weights that cannot be had."""
+        `Detailed`; 0: none, as in the paper. turns: 2, 4 or 8: maps are means over flips and turns. Raises RecipeError
+        for what cannot be, SourceError for weights that cannot be had."""
         super().__init__(bands, resolution_m=resolution_m, statistics=statistics)
         if window_px < 2 * ALIGN or window_px % ALIGN:
             raise RecipeError(f"window_px is {window_px}; DeepLab needs a multiple of {ALIGN} from {2 * ALIGN} on")
@@ -65,6 +67,7 @@ class DeepLab(PixelNet):
             raise RecipeError(f"detail is {detail}; it has to be 0 for none, or a number of channels such as 16")
         self.encoder, self.loss, self.prior, self.detail = encoder, loss, prior, int(detail)
         self.window_px = self.reach = int(window_px)
+        self.turns = checked_turns(turns)
         self.objective = make_objective(loss, prior)
         self.encode = Encode(self.bands, statistics)
         self.front_features = tuple(band.name for band in self.bands for _ in feature_names([band]))
@@ -84,7 +87,7 @@ class DeepLab(PixelNet):
     def arguments(self) -> dict[str, Any]:
         """Without `weights`: a trained net brings its own."""
         own = {"encoder": self.encoder, "window_px": self.window_px, "loss": self.loss, "prior": self.prior}
-        return {**own, "detail": self.detail}
+        return {**own, "detail": self.detail, "turns": self.turns}
 
 
 def _make_trunk(

@@ -16,6 +16,7 @@ from headscarp.core.band import UNLABELLED, Band
 from headscarp.nets.batch import Batch
 from headscarp.nets.blend import blend_windows
 from headscarp.nets.losses import Objective, likelihood
+from headscarp.nets.turns import mean_over_turns
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,8 @@ class PixelNet(Net):
 
     trunk: nn.Module
     objective: Objective = staticmethod(likelihood)
+    turns: int = 1
+    """Over how many flips and turns of the ground a map is a mean, see `mean_over_turns`. Losses have one look."""
     front_features: tuple[str, ...] = ()
     """Bands that the planes of the front stand for, where they are no output of a layer over features."""
 
@@ -171,14 +174,20 @@ class PixelNet(Net):
 
     @final
     def predict(self, batch: Batch) -> torch.Tensor:
-        def at_once(part: Batch) -> torch.Tensor:
+        def one_look(part: Batch) -> torch.Tensor:
             return torch.sigmoid(self.logits(part).float())
+
+        def at_once(part: Batch) -> torch.Tensor:
+            return mean_over_turns(one_look, part, self.bands, self.turns)
 
         return at_once(batch) if self.window_px is None else blend_windows(at_once, batch, self.window_px)
 
 
 def losses_and_prediction(net: Net, batch: Batch) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-    """What net.losses(batch) and net.predict(batch) give, from one pass where both come from the same log-odds."""
+    """What net.losses(batch) and net.predict(batch) give, from one pass where both come from the same log-odds.
+
+    What a pixel net predicts has one look then, whatever its `turns`: training is judged by it, maps are not.
+    """
     blended = net.window_px is not None and max(batch.x.shape[-2:]) > net.window_px
     if not isinstance(net, PixelNet) or batch.y is None or blended:
         return net.losses(batch), net.predict(batch)

@@ -11,6 +11,7 @@ from headscarp.core.errors import RecipeError
 from headscarp.nets.features import FeatureNet
 from headscarp.nets.losses import make_objective
 from headscarp.nets.net import Schedule, Statistics
+from headscarp.nets.turns import checked_turns
 from headscarp.nets.unet import ALIGN, UNetTrunk, batch_norm, unet_reach
 
 _WIDER = (1, 2, 4, 8, 16)
@@ -43,18 +44,21 @@ class UNet(FeatureNet):
         dropout: float = 0.0,
         loss: str = "nll",
         prior: float | None = None,
+        turns: int = 1,
     ) -> None:
         """base: channels of the first stage; each further one has twice as many. dropout: see `UNetTrunk`. loss, prior:
-        see `make_objective`. Raises RecipeError for a base below 1, and for losses that cannot be."""
+        see `make_objective`. turns: 2, 4 or 8: maps are means over flips and turns. Raises RecipeError for a base below
+        1, and for losses and turns that cannot be."""
         super().__init__(bands, resolution_m=resolution_m, statistics=statistics)
         if base < 1:
             raise RecipeError(f"base is {base}; a U-Net needs at least 1 channel, and the original has 32")
         self.base, self.dropout, self.loss, self.prior = int(base), dropout, loss, prior
-        self.objective = make_objective(loss, prior)
+        self.objective, self.turns = make_objective(loss, prior), checked_turns(turns)
         self.reach = unet_reach()
         down = [self.base * wider for wider in _WIDER]
         self.first = self.make_first(down[0], 3, bias=False)
         self.trunk = UNetTrunk(statistics.prevalence, dropout, down=down, up=down[-2::-1], norm=batch_norm)
 
     def arguments(self) -> dict[str, Any]:
-        return {"base": self.base, "dropout": self.dropout, "loss": self.loss, "prior": self.prior}
+        own = {"base": self.base, "dropout": self.dropout, "loss": self.loss, "prior": self.prior}
+        return {**own, "turns": self.turns}

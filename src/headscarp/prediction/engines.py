@@ -21,6 +21,7 @@ from headscarp.nets.batch import Batch
 from headscarp.nets.blend import Windows, blend_windows, windows_at_once
 from headscarp.nets.memory import ran_out_of_memory
 from headscarp.nets.net import Net, PixelNet
+from headscarp.nets.turns import mean_over_turns
 
 PRECISIONS = ("float32", "bf16")
 
@@ -42,6 +43,8 @@ def make_engine(name: str, net: Net, precision: str = "float32", *, threads: int
     """
     check_engine(name, net, precision)
     run = ENGINES[name](net.eval(), precision, threads)
+    if isinstance(net, PixelNet) and net.turns > 1:
+        run = _turned(run, net)
     if net.stride > 1:
         run = _spread(run, net.stride)
     if net.window_px is not None:
@@ -166,6 +169,18 @@ def _blended(run: Run, window_px: int, windows: Windows) -> Engine:
             return np.asarray(blend_windows(make, batch, window_px, windows)[0].numpy())
 
     return engine
+
+
+def _turned(run: Run, net: PixelNet) -> Run:
+    """A run whose numbers are means over the flips and turns that the net asks for."""
+
+    def make(part: Batch) -> torch.Tensor:
+        return torch.from_numpy(run(part))
+
+    def turned(batch: Batch) -> np.ndarray:
+        return np.asarray(mean_over_turns(make, batch, net.bands, net.turns).numpy())
+
+    return turned
 
 
 def _spread(run: Run, stride: int) -> Run:

@@ -4,7 +4,7 @@ What is None here is decided by the net's own Schedule (paper, Table 1) or by th
 """
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
@@ -35,7 +35,9 @@ class FitConfig:
         which training ends; 3 * patience where the Schedule has none; with "poly" never, unless told.
     tile_px: side of a training tile, context not counted; where the Schedule has none, the largest of 512, 256, 128
         that gives 64 training tiles, else 128. context_px: context on each side; nets that reach less far read less.
-    sampling: a name of headscarp.tiles.sampling.STRATEGIES. augment: flips and quarter turns of training tiles.
+    sampling: a name of headscarp.tiles.sampling.STRATEGIES. augment: flips and quarter turns of training tiles. zoom:
+        they are also magnified or shrunk by up to this factor; 1: not. light, light_bands: contrast and brightness of
+        these bands vary from tile to tile, see `tiles.augment.relit`; 0: not.
     precision: "32-true" or "bf16-mixed". accelerator, devices: as in Lightning Fabric. workers: reading threads.
     calibration: "temperature", "platt", "isotonic" or "none", fitted on validation pixels.
     net_arguments: the net's own keyword arguments.
@@ -56,6 +58,9 @@ class FitConfig:
     context_px: int | None = None
     sampling: str | None = None
     augment: bool = True
+    zoom: float = 1.0
+    light: float = 0.0
+    light_bands: Sequence[str] = ()
     seed: int = 0
     precision: str = "32-true"
     accelerator: str = "cpu"
@@ -75,6 +80,11 @@ class FitConfig:
                 raise RecipeError(f"{name} is {value}; it has to be greater than {above:g}")
         if self.average is not None and not 0 <= self.average < 1:
             raise RecipeError(f"average is {self.average}; it has to be at least 0 and below 1, such as 0.99")
+        if bool(self.light) != bool(self.light_bands):
+            raise RecipeError(
+                f"light is {self.light:g} and light_bands are {list(self.light_bands)}; give both, such as light = 0.2 "
+                'and light_bands = ["red", "green", "blue"], or none'
+            )
         check_choice("optimiser", self.optimiser or "adam", OPTIMISERS)
         check_choice("schedule", self.schedule or "halve", SCHEDULES)
         check_choice("precision", self.precision, PRECISIONS)
@@ -125,6 +135,9 @@ class Settings:
     stop_after: int
     sampling: str
     augment: bool
+    zoom: float
+    light: float
+    light_bands: Sequence[str]
     seed: int
     workers: int
 
@@ -140,6 +153,8 @@ _LEAST: dict[str, float] = {
     "context_px": 0,
     "devices": 1,
     "workers": 1,
+    "zoom": 1,
+    "light": 0,
 }
 
 

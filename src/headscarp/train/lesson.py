@@ -16,6 +16,7 @@ from headscarp.core.stack import fingerprint
 from headscarp.core.tile import Tile
 from headscarp.nets import NETS
 from headscarp.nets.net import Net
+from headscarp.tiles.augment import Changes
 from headscarp.tiles.reader import TileReader
 from headscarp.tiles.sampling import epoch_tiles, tile_positives
 from headscarp.tiles.series import has_frames
@@ -58,7 +59,9 @@ class Lesson:
 
 
 def make_lesson(ground: Ground, net: Net, config: FitConfig) -> Lesson:
-    """The tiles that a net learns from and is judged by. Raises SplitError where a part has no landslide."""
+    """The tiles that a net learns from and is judged by. Raises SplitError where a part has no landslide,
+    RecipeError for light on bands that have none."""
+    changes_of(config.for_loop(net.schedule)).check(net.bands)
     size, halo = _size_and_context(ground.split, net, config)
     if has_samples(ground.stack):
         # Beyond a sample there is only its mirror, which counts for nothing.
@@ -91,6 +94,11 @@ def check_frames(net: Net | type[Net], stack: xr.Dataset) -> None:
 def drawn_tiles(lesson: Lesson, settings: Settings, epoch: int) -> list[Tile]:
     """The training tiles of an epoch in their order, repeated as the sampling strategy says."""
     return epoch_tiles(lesson.training, lesson.positives, strategy=settings.sampling, seed=settings.seed, epoch=epoch)
+
+
+def changes_of(settings: Settings) -> Changes:
+    """How the training tiles of these settings are changed."""
+    return Changes(settings.augment, settings.zoom, settings.light, tuple(settings.light_bands))
 
 
 def _size_and_context(split: Split, net: Net, config: FitConfig) -> tuple[int, int]:

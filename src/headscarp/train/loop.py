@@ -26,7 +26,7 @@ from headscarp.train.averaging import Average
 from headscarp.train.checkpoint import load_checkpoint, save_checkpoint
 from headscarp.train.config import Settings
 from headscarp.train.devices import shared_loss, total, training_share
-from headscarp.train.lesson import Lesson, drawn_tiles
+from headscarp.train.lesson import Lesson, changes_of, drawn_tiles
 from headscarp.train.log import EpochLog
 from headscarp.train.optimisers import make_optimiser
 from headscarp.train.rates import step_rate
@@ -156,9 +156,15 @@ def _learn(
     epoch, started, pixels = standing.epoch + 1, time.monotonic(), 0
     tiles, spare = training_share(drawn_tiles(lesson, settings, epoch), settings.batch_size, fabric)
     size = settings.batch_size // fabric.world_size
-    seed = (settings.seed, epoch) if settings.augment else None
     sums = torch.zeros(2, dtype=torch.float64, device=fabric.device)  # of losses, of labelled pixels
-    stream = batches(lesson.reader, tiles, batch_size=size, augment_seed=seed, workers=settings.workers)
+    stream = batches(
+        lesson.reader,
+        tiles,
+        batch_size=size,
+        augment_seed=(settings.seed, epoch),
+        changes=changes_of(settings),
+        workers=settings.workers,
+    )
     for step, batch in enumerate(stream, start=1):
         batch = batch.to(fabric.device)
         if spare and step * size >= len(tiles):
