@@ -17,6 +17,7 @@ import typer
 from headscarp import __version__
 from headscarp.cli import domains as domains_verbs
 from headscarp.cli import output
+from headscarp.cli.ablate import ablate
 from headscarp.cli.advise import advise
 from headscarp.cli.audit import audit
 from headscarp.cli.build import build
@@ -76,6 +77,7 @@ for _verb in (
     audit,
     train,
     evaluate,
+    ablate,
     explain,
     compare,
     search,

@@ -4,7 +4,7 @@ Samples are resampled by place within their region, since dates of one place tel
 that do not say when the next event comes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,9 +68,20 @@ def samples_of(split: Split, part: str) -> list[int]:
 
 
 def run_places(
-    net: Net, stack: xr.Dataset, split: Split, part: str, *, bands: Sequence[Band], workers: int = 2, label: str = ""
+    net: Net,
+    stack: xr.Dataset,
+    split: Split,
+    part: str,
+    *,
+    bands: Sequence[Band],
+    workers: int = 2,
+    label: str = "",
+    given: Callable[[Batch], Batch] | None = None,
 ) -> Said:
-    """What a net that judges places says of each sample of a part, in the order of `samples_of`."""
+    """What a net that judges places says of each sample of a part, in the order of `samples_of`.
+
+    given: what is done to each batch before the net sees it.
+    """
     reader = TileReader(stack, bands, split=split)
     side = -(-max(reader.shape) // net.align) * net.align
     tiles = train_tiles(split, part, size=side, halo=0)
@@ -79,6 +90,7 @@ def run_places(
     device = next((p.device for p in net.parameters()), torch.device("cpu"))
     with progress(label or f"forecasting {part}", len(tiles)) as bar, torch.inference_mode():
         for batch in batches(reader, tiles, batch_size=_BATCH, workers=workers):
+            batch = given(batch) if given else batch
             predicted = net.predict(batch.to(device)).float().cpu()
             hazards.append(net.judged(_bare(batch), predicted)[0].numpy())
             why.append(predicted[:, causes].mean(dim=(-2, -1)).numpy())
@@ -88,15 +100,18 @@ def run_places(
     return Said(np.concatenate(hazards).astype(np.float64), told, np.concatenate(sure).astype(np.float64))
 
 
-def hazard_values(said: Said, truth: Truth, weights: Floats) -> dict[str, Floats]:
+def hazard_values(
+    said: Said, truth: Truth, weights: Floats, *, metrics: Collection[str] | None = None
+) -> dict[str, Floats]:
     """Every metric by "metric days d", and the F1 of causes where they are told, for each resample: (R,).
 
-    weights: (R, N) how often each sample counts.
+    weights: (R, N) how often each sample counts. metrics: only these of HAZARD_METRICS, without causes.
     """
     values: dict[str, Floats] = {}
+    chosen = {name: metric for name, metric in HAZARD_METRICS.items() if metrics is None or name in metrics}
     for k, days in enumerate(HORIZONS_DAYS):
-        values |= {f"{name} {days} d": _at(metric, k, said, truth, weights) for name, metric in HAZARD_METRICS.items()}
-    if said.causes is not None:
+        values |= {f"{name} {days} d": _at(metric, k, said, truth, weights) for name, metric in chosen.items()}
+    if said.causes is not None and metrics is None:
         of_cause = cause_f1(said.causes, truth.causes, weights)  # (R, 6)
         there = np.isfinite(of_cause)
         sums, counts = np.where(there, of_cause, 0.0).sum(axis=1), there.sum(axis=1)

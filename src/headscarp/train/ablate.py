@@ -1,0 +1,304 @@
+"""The verb ablate: what the skill of a forecast rests on, table by table, with less to read or with other numbers.
+
+Every case is one named block of the one loop, so an ablation that was stopped goes on where it was. Cases of reading
+ask the bundle as it is; those that are trained anew take its settings and its split. All are scored on the same places
+and the same resamples, so that what a case costs has an interval of its own. Refuses nets that do not judge places.
+"""
+
+import csv
+import io
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from headscarp.core.artefact import check_output, clear_os_errors, write_json, write_text
+from headscarp.core.blocks import Done, Journal, run_blocks
+from headscarp.core.bundle import Bundle, open_bundle
+from headscarp.core.domains import HORIZONS_DAYS
+from headscarp.core.errors import HeadscarpWarning, RecipeError, SplitError
+from headscarp.core.machine import cores
+from headscarp.core.provenance import file_sha256, made_by
+from headscarp.core.stack import fingerprint
+from headscarp.evaluation.cases import AS_IT_IS, DELAYS_DAYS, Case, cases_of
+from headscarp.evaluation.intervals import Interval, interval_of
+from headscarp.evaluation.places import (
+    Floats,
+    Said,
+    Truth,
+    hazard_values,
+    resamples,
+    run_places,
+    samples_of,
+    truth_of,
+)
+from headscarp.nets import net_from_bundle
+from headscarp.nets.metadata import CHOICES
+from headscarp.tiles.dataset import as_stack, cache_stack
+from headscarp.tiles.fits import check_fits
+from headscarp.tiles.series import with_delay
+from headscarp.tiles.splits import split_from_json
+from headscarp.train.config import FitConfig, check_choice
+from headscarp.train.fit import fit
+from headscarp.train.judging import LAW, judges_places
+
+METRICS = ("average_precision", "log_skill", "calibration_slope", "ece")
+ANEW = ("metadata", "delay")
+"""Tables whose nets are trained anew."""
+CSV_NAME = "cases.csv"
+SHOWN_DAYS = 30
+
+
+@dataclass(frozen=True)
+class CaseRow:
+    """One metric within one horizon in one case, with its 95 % interval. loss: that of the bundle as it is minus this,
+    on the same resamples, with its interval; NaN of metrics that are not better when higher."""
+
+    table: str
+    case: str
+    metric: str
+    days: int
+    value: float
+    low: float
+    high: float
+    loss: float = math.nan
+    loss_low: float = math.nan
+    loss_high: float = math.nan
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """What was found. rows: of all cases; the table "" holds the bundle as it is, the best constant and, where the
+    world is simulated, its law. sentences: what is worth saying first. samples, events: of the part, the latter within
+    SHOWN_DAYS."""
+
+    net: str
+    part: str
+    rows: tuple[CaseRow, ...]
+    sentences: tuple[str, ...]
+    samples: int
+    events: int
+
+    @property
+    def tables(self) -> list[str]:
+        """The tables that vary something, in their order."""
+        return [table for table in dict.fromkeys(row.table for row in self.rows) if table]
+
+    def row(self, table: str, case: str, metric: str, days: int) -> CaseRow | None:
+        """One row, None where there is none."""
+        asked = (table, case, metric, days)
+        return next((r for r in self.rows if (r.table, r.case, r.metric, r.days) == asked), None)
+
+    def cases(self, table: str) -> list[str]:
+        """The cases of a table, in their order."""
+        return list(dict.fromkeys(row.case for row in self.rows if row.table == table))
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """A case, and the arguments of the net that is trained for it; None: the bundle's own weights."""
+
+    case: Case
+    arguments: Mapping[str, Any] | None = field(default=None)
+
+    @property
+    def id(self) -> str:
+        return self.case.id
+
+
+def ablate(
+    bundle: Bundle | str | Path,
+    stack: xr.Dataset | str | Path,
+    *,
+    out: str | Path,
+    part: str = "test",
+    anew: Sequence[str] = (),
+    workers: int | None = None,
+    seed: int = 0,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> Ablation:
+    """Scores a bundle on a part of its split in every case of `cases_of`; writes cases.csv, made.json, what was said.
+
+    anew: of ANEW. "metadata" trains a net that reads none of the numbers of frames, one that reads the position, one
+    the weather and one all; "delay" one for each delay. They are trained as the bundle was and kept in nets/. seed: of
+    resamples and clouds. Raises RecipeError for a net that judges no places and for a bundle that does not tell how it
+    was trained, SplitError for a part without samples, StackError where the stack does not fit.
+    """
+    bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+    if not judges_places(bundle):
+        raise RecipeError(f"net {bundle.net!r} does not judge places over time; give a bundle of the net forecast")
+    for table in anew:
+        check_choice("table to train anew", table, ANEW)
+    config = _config_of(bundle, anew)
+    out = Path(out) if resume else check_output(out, overwrite=overwrite)
+    stack = as_stack(stack)
+    bands, split = check_fits(bundle, stack).bands, split_from_json(bundle.split)
+    if not split.part(part):
+        raise SplitError(f"the bundle's split has no part {part!r}; take another --part")
+    truth = truth_of(stack, samples_of(split, part))
+    with clear_os_errors(out):
+        (out / "said").mkdir(parents=True, exist_ok=True)
+    cached = cache_stack(stack, out / "cache")
+    units = [_Unit(Case("", AS_IT_IS, cached)), *map(_Unit, cases_of(cached, bands, seed=seed))]
+    units += _trained(bundle, cached, anew)
+    settings = {"net": bundle.net, "part": part, "anew": list(anew), "cases": [unit.id for unit in units]}
+
+    def work(unit: _Unit) -> Done:
+        chosen = bundle
+        if unit.arguments is not None:
+            own = replace(config, net_arguments=unit.arguments, workers=workers or cores())
+            folder = out / "nets" / unit.id
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            chosen = fit(
+                unit.case.stack, net=bundle.net, split=split, out=folder, config=own, cache=unit.case.stack, resume=True
+            )
+        said = run_places(
+            net_from_bundle(chosen),
+            unit.case.stack,
+            split,
+            part,
+            bands=bands,
+            workers=workers or 2,
+            label=unit.case.name,
+            given=unit.case.given,
+        )
+        return Done(file_sha256(_save(said, _path(out, unit.id))))
+
+    job = {"stack": fingerprint(stack), "weights": bundle.made, **settings}
+    journal = Journal(out / "journal.jsonl", job, resume=resume)
+    journal.keep(lambda unit, done: _path(out, unit).is_file() and file_sha256(_path(out, unit)) == done.checksum)
+    run_blocks(work, units, journal=journal, workers=1, label="ablation")
+    said = {(unit.case.table, unit.case.name): _load(_path(out, unit.id)) for unit in units}
+    ablation = _summarised(bundle.net, part, said, truth, _known(stack, truth), seed=seed)
+    write_text(out / CSV_NAME, _csv(ablation.rows))
+    made = made_by("ablate", settings=settings, inputs=[{"stack": fingerprint(stack)}], seed=seed)
+    write_json(out / "made.json", {"made": made, "sentences": ablation.sentences})
+    return ablation
+
+
+def _config_of(bundle: Bundle, anew: Sequence[str]) -> FitConfig:
+    """The settings that the bundle was trained with; only needed where something is trained anew."""
+    settings = {name: value for name, value in bundle.made.get("settings", {}).items() if name != "net"}
+    if anew and not settings:
+        raise RecipeError("the bundle does not tell how it was trained, so nothing is trained anew; leave --anew out")
+    if "metadata" in anew and "metadata" not in bundle.arguments:
+        raise RecipeError(f"net {bundle.net!r} takes no choice of metadata; leave it out of --anew")
+    return FitConfig.from_dict(settings)
+
+
+def _trained(bundle: Bundle, stack: xr.Dataset, anew: Sequence[str]) -> list[_Unit]:
+    """The cases that are trained anew; the bundle stands for the choice of metadata that is its own."""
+    arguments, units = dict(bundle.arguments), []
+    if "metadata" in anew:
+        for choice in CHOICES:
+            own = choice == arguments["metadata"]
+            units.append(_Unit(Case("metadata", choice, stack), None if own else {**arguments, "metadata": choice}))
+    if "delay" in anew:
+        for days in DELAYS_DAYS:
+            units.append(_Unit(Case("delay", f"{days:g} days, trained so", with_delay(stack, days)), arguments))
+    return units
+
+
+def _known(stack: xr.Dataset, truth: Truth) -> dict[str, Floats]:
+    """What needs no net: the law of a simulated world, where it tells all of the samples."""
+    if LAW not in stack.variables:
+        return {}
+    law = stack[LAW].to_numpy().astype(np.float64)[truth.sample]
+    return {LAW: law} if np.isfinite(law).all() else {}
+
+
+def _summarised(
+    net: str,
+    part: str,
+    said: Mapping[tuple[str, str], Said],
+    truth: Truth,
+    known: Mapping[str, Floats],
+    *,
+    seed: int,
+) -> Ablation:
+    weights = resamples(truth, np.random.default_rng(seed))
+    drawn = {key: hazard_values(of_case, truth, weights, metrics=METRICS) for key, of_case in said.items()}
+    drawn |= {("", name): hazard_values(Said(p), truth, weights, metrics=METRICS) for name, p in known.items()}
+    usual, rows = drawn["", AS_IT_IS], []
+    for (table, case), values in drawn.items():
+        for metric in METRICS:
+            for days in HORIZONS_DAYS:
+                name = f"{metric} {days} d"
+                found, lost = _interval(values[name]), Interval(math.nan, math.nan, math.nan)
+                if table and metric in ("average_precision", "log_skill"):
+                    lost = _interval(usual[name] - values[name])
+                numbers = (found.value, found.low, found.high, lost.value, lost.low, lost.high)
+                rows.append(CaseRow(table, case, metric, days, *numbers))
+    events = int((truth.events[:, HORIZONS_DAYS.index(SHOWN_DAYS)] == 1).sum())
+    made = Ablation(net, part, tuple(rows), (), len(truth.sample), events)
+    return replace(made, sentences=(*_costs(made), *_place_learned(drawn)))
+
+
+def _costs(ablation: Ablation) -> list[str]:
+    """For each table the case that costs most, or that none costs anything beyond the interval."""
+    told, metric = [], "average_precision"
+    for table in ablation.tables:
+        rows = [ablation.row(table, case, metric, SHOWN_DAYS) for case in ablation.cases(table)]
+        costly = [row for row in rows if row is not None and row.loss_low > 0]
+        if not costly:
+            told.append(f"{table}: no case costs average precision within {SHOWN_DAYS} days beyond the interval.")
+            continue
+        worst = max(costly, key=lambda row: row.loss)
+        told.append(
+            f"{table}: {worst.case} costs most, {worst.loss:.3f} [{worst.loss_low:.3f}, {worst.loss_high:.3f}] of "
+            f"average precision within {SHOWN_DAYS} days."
+        )
+    return told
+
+
+def _place_learned(drawn: Mapping[tuple[str, str], Mapping[str, Floats]]) -> list[str]:
+    """A warning where a net that knows the position beats one that knows no numbers, and all of them add nothing."""
+    if not {("metadata", choice) for choice in CHOICES} <= set(drawn):
+        return []
+    name = f"average_precision {SHOWN_DAYS} d"
+    none, position, whole = (drawn["metadata", choice][name] for choice in ("none", "position", "all"))
+    gained, left = _interval(position - none), _interval(whole - position)
+    if gained.low <= 0 or left.low > 0:
+        return []
+    said = (
+        f"position alone explains the score: it adds {gained.value:.3f} [{gained.low:.3f}, {gained.high:.3f}] of "
+        f"average precision within {SHOWN_DAYS} days, and weather and view add nothing to it for sure. The net has "
+        "learned the places and not what happens there; judge it in a region that it has not seen"
+    )
+    warnings.warn(said, HeadscarpWarning, stacklevel=2)
+    return [f"{said[0].upper()}{said[1:]}."]
+
+
+def _interval(values: Floats) -> Interval:
+    return interval_of(float(values[0]), values[1:])
+
+
+def _path(out: Path, unit_id: str) -> Path:
+    return out / "said" / f"{unit_id.replace('/', '-')}.npz"
+
+
+def _save(said: Said, path: Path) -> Path:
+    with clear_os_errors(path):
+        np.savez(path, **{name: value for name, value in vars(said).items() if value is not None})
+    return path
+
+
+def _load(path: Path) -> Said:
+    with np.load(path) as arrays:
+        return Said(**{f.name: arrays[f.name] for f in fields(Said) if f.name in arrays})
+
+
+def _csv(rows: Sequence[CaseRow]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([f.name for f in fields(CaseRow)])
+    for row in rows:
+        values = asdict(row).values()
+        writer.writerow(["" if isinstance(v, float) and math.isnan(v) else v for v in values])
+    return text.getvalue()
