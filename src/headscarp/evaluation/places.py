@@ -139,6 +139,18 @@ def resamples(truth: Truth, rng: np.random.Generator, count: int = RESAMPLES) ->
     return weights
 
 
+def lead(ours: Said, theirs: Said, truth: Truth, metric: str, rng: np.random.Generator) -> Interval:
+    """A metric of ours minus that of theirs on the same samples and resamples, with its 95 % interval.
+
+    metric: of HAZARD_METRICS with a horizon, such as "average_precision 30 d". The same resamples for both take out
+    what makes some places hard for everybody.
+    """
+    name, days, _ = metric.split(" ")
+    k, weights = HORIZONS_DAYS.index(int(days)), resamples(truth, rng)
+    mine, other = (_at(HAZARD_METRICS[name], k, said, truth, weights) for said in (ours, theirs))
+    return interval_of(float(mine[0] - other[0]), (mine - other)[1:])
+
+
 def gap(held_out: tuple[Said, Truth], known: tuple[Said, Truth], metric: str, rng: np.random.Generator) -> Interval:
     """Relative loss of a metric from known regions to the held-out one, (known - held out) / known, with its interval.
 
