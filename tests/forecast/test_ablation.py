@@ -14,11 +14,12 @@ from headscarp.core.domains import HORIZONS_DAYS, REFLECTANCE
 from headscarp.core.errors import HeadscarpWarning, RecipeError, SplitError
 from headscarp.core.stack import feature_bands, fingerprint
 from headscarp.evaluation.cases import cases_of, clouds_over, newest_frames, only_sensors
+from headscarp.evaluation.casetable import place_learned
 from headscarp.nets.metadata import NAMES
 from headscarp.tiles.reader import TileReader, make_batch
 from headscarp.tiles.series import read_series, with_delay
 from headscarp.tiles.tiling import score_tiles
-from headscarp.train.ablate import _place_learned, ablate
+from headscarp.train.ablate import ablate
 from headscarp.train.config import FitConfig
 from headscarp.train.fit import fit
 from headscarp.train.judging import judge_places
@@ -168,10 +169,10 @@ def test_a_score_that_position_explains_is_told():
     told = {"none": 0.2, "position": 0.5, "weather": 0.3, "all": 0.5}
     drawn = {("metadata", c): {name: v + draws * (i + 1)} for i, (c, v) in enumerate(told.items())}
     with pytest.warns(HeadscarpWarning, match="position alone"):
-        assert _place_learned(drawn)
-    assert not _place_learned(drawn | {("metadata", "all"): {name: 0.8 + draws}})
-    assert not _place_learned(drawn | {("metadata", "position"): {name: 0.2 + draws}})
-    assert not _place_learned({})
+        assert place_learned(drawn)
+    assert not place_learned(drawn | {("metadata", "all"): {name: 0.8 + draws}})
+    assert not place_learned(drawn | {("metadata", "position"): {name: 0.2 + draws}})
+    assert not place_learned({})
 
 
 def test_what_cannot_be_is_refused(home, tmp_path):

@@ -11,8 +11,8 @@ import xarray as xr
 from headscarp.core.domains import HORIZONS_DAYS
 from headscarp.core.provenance import read_made
 from headscarp.core.stack import open_stack
+from headscarp.evaluation.casetable import Ablation, CaseRow
 from headscarp.report.page import Page, Section, Table, write_page
-from headscarp.train.ablate import Ablation, CaseRow
 
 TITLES = {
     "frames": "Fewer frames: only the newest ones that were published",

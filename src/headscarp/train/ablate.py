@@ -1,16 +1,12 @@
 """The verb ablate: what the skill of a forecast rests on, table by table, with less to read or with other numbers.
 
 Every case is one named block of the one loop, so an ablation that was stopped goes on where it was. Cases of reading
-ask the bundle as it is; those that are trained anew take its settings and its split. All are scored on the same places
-and the same resamples, so that what a case costs has an interval of its own. Refuses nets that do not judge places.
+ask the bundle as it is; those that are trained anew take its settings and its split. Refuses nets that do not judge
+places.
 """
 
-import csv
-import io
-import math
-import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,85 +14,30 @@ import numpy as np
 import xarray as xr
 
 from headscarp.core.artefact import check_output, clear_os_errors, write_json, write_text
+from headscarp.core.band import UNLABELLED
 from headscarp.core.blocks import Done, Journal, run_blocks
 from headscarp.core.bundle import Bundle, open_bundle
-from headscarp.core.domains import HORIZONS_DAYS
-from headscarp.core.errors import HeadscarpWarning, RecipeError, SplitError
+from headscarp.core.errors import RecipeError, SplitError
 from headscarp.core.machine import cores
 from headscarp.core.provenance import file_sha256, made_by
 from headscarp.core.stack import fingerprint
 from headscarp.evaluation.cases import AS_IT_IS, DELAYS_DAYS, Case, cases_of
-from headscarp.evaluation.intervals import Interval, interval_of
-from headscarp.evaluation.places import (
-    Floats,
-    Said,
-    Truth,
-    hazard_values,
-    resamples,
-    run_places,
-    samples_of,
-    truth_of,
-)
+from headscarp.evaluation.casetable import Ablation, as_csv, summarised
+from headscarp.evaluation.places import Floats, Said, Truth, run_places, samples_of, truth_of
 from headscarp.nets import net_from_bundle
 from headscarp.nets.metadata import CHOICES
 from headscarp.tiles.dataset import as_stack, cache_stack
 from headscarp.tiles.fits import check_fits
 from headscarp.tiles.series import with_delay
-from headscarp.tiles.splits import split_from_json
+from headscarp.tiles.splits import Split, split_from_json
 from headscarp.train.config import FitConfig, check_choice
 from headscarp.train.fit import fit
 from headscarp.train.judging import LAW, judges_places
 
-METRICS = ("average_precision", "log_skill", "calibration_slope", "ece")
 ANEW = ("metadata", "delay")
 """Tables whose nets are trained anew."""
 CSV_NAME = "cases.csv"
-SHOWN_DAYS = 30
-
-
-@dataclass(frozen=True)
-class CaseRow:
-    """One metric within one horizon in one case, with its 95 % interval. loss: that of the bundle as it is minus this,
-    on the same resamples, with its interval; NaN of metrics that are not better when higher."""
-
-    table: str
-    case: str
-    metric: str
-    days: int
-    value: float
-    low: float
-    high: float
-    loss: float = math.nan
-    loss_low: float = math.nan
-    loss_high: float = math.nan
-
-
-@dataclass(frozen=True)
-class Ablation:
-    """What was found. rows: of all cases; the table "" holds the bundle as it is, the best constant and, where the
-    world is simulated, its law. sentences: what is worth saying first. samples, events: of the part, the latter within
-    SHOWN_DAYS."""
-
-    net: str
-    part: str
-    rows: tuple[CaseRow, ...]
-    sentences: tuple[str, ...]
-    samples: int
-    events: int
-
-    @property
-    def tables(self) -> list[str]:
-        """The tables that vary something, in their order."""
-        return [table for table in dict.fromkeys(row.table for row in self.rows) if table]
-
-    def row(self, table: str, case: str, metric: str, days: int) -> CaseRow | None:
-        """One row, None where there is none."""
-        asked = (table, case, metric, days)
-        return next((r for r in self.rows if (r.table, r.case, r.metric, r.days) == asked), None)
-
-    def cases(self, table: str) -> list[str]:
-        """The cases of a table, in their order."""
-        return list(dict.fromkeys(row.case for row in self.rows if row.table == table))
+CONSTANT = "constant"
 
 
 @dataclass(frozen=True)
@@ -175,8 +116,8 @@ def ablate(
     journal.keep(lambda unit, done: _path(out, unit).is_file() and file_sha256(_path(out, unit)) == done.checksum)
     run_blocks(work, units, journal=journal, workers=1, label="ablation")
     said = {(unit.case.table, unit.case.name): _load(_path(out, unit.id)) for unit in units}
-    ablation = _summarised(bundle.net, part, said, truth, _known(stack, truth), seed=seed)
-    write_text(out / CSV_NAME, _csv(ablation.rows))
+    ablation = summarised(bundle.net, part, said, truth, _known(stack, split, truth), seed=seed)
+    write_text(out / CSV_NAME, as_csv(ablation.rows))
     made = made_by("ablate", settings=settings, inputs=[{"stack": fingerprint(stack)}], seed=seed)
     write_json(out / "made.json", {"made": made, "sentences": ablation.sentences})
     return ablation
@@ -205,78 +146,16 @@ def _trained(bundle: Bundle, stack: xr.Dataset, anew: Sequence[str]) -> list[_Un
     return units
 
 
-def _known(stack: xr.Dataset, truth: Truth) -> dict[str, Floats]:
-    """What needs no net: the law of a simulated world, where it tells all of the samples."""
-    if LAW not in stack.variables:
-        return {}
-    law = stack[LAW].to_numpy().astype(np.float64)[truth.sample]
-    return {LAW: law} if np.isfinite(law).all() else {}
-
-
-def _summarised(
-    net: str,
-    part: str,
-    said: Mapping[tuple[str, str], Said],
-    truth: Truth,
-    known: Mapping[str, Floats],
-    *,
-    seed: int,
-) -> Ablation:
-    weights = resamples(truth, np.random.default_rng(seed))
-    drawn = {key: hazard_values(of_case, truth, weights, metrics=METRICS) for key, of_case in said.items()}
-    drawn |= {("", name): hazard_values(Said(p), truth, weights, metrics=METRICS) for name, p in known.items()}
-    usual, rows = drawn["", AS_IT_IS], []
-    for (table, case), values in drawn.items():
-        for metric in METRICS:
-            for days in HORIZONS_DAYS:
-                name = f"{metric} {days} d"
-                found, lost = _interval(values[name]), Interval(math.nan, math.nan, math.nan)
-                if table and metric in ("average_precision", "log_skill"):
-                    lost = _interval(usual[name] - values[name])
-                numbers = (found.value, found.low, found.high, lost.value, lost.low, lost.high)
-                rows.append(CaseRow(table, case, metric, days, *numbers))
-    events = int((truth.events[:, HORIZONS_DAYS.index(SHOWN_DAYS)] == 1).sum())
-    made = Ablation(net, part, tuple(rows), (), len(truth.sample), events)
-    return replace(made, sentences=(*_costs(made), *_place_learned(drawn)))
-
-
-def _costs(ablation: Ablation) -> list[str]:
-    """For each table the case that costs most, or that none costs anything beyond the interval."""
-    told, metric = [], "average_precision"
-    for table in ablation.tables:
-        rows = [ablation.row(table, case, metric, SHOWN_DAYS) for case in ablation.cases(table)]
-        costly = [row for row in rows if row is not None and row.loss_low > 0]
-        if not costly:
-            told.append(f"{table}: no case costs average precision within {SHOWN_DAYS} days beyond the interval.")
-            continue
-        worst = max(costly, key=lambda row: row.loss)
-        told.append(
-            f"{table}: {worst.case} costs most, {worst.loss:.3f} [{worst.loss_low:.3f}, {worst.loss_high:.3f}] of "
-            f"average precision within {SHOWN_DAYS} days."
-        )
-    return told
-
-
-def _place_learned(drawn: Mapping[tuple[str, str], Mapping[str, Floats]]) -> list[str]:
-    """A warning where a net that knows the position beats one that knows no numbers, and all of them add nothing."""
-    if not {("metadata", choice) for choice in CHOICES} <= set(drawn):
-        return []
-    name = f"average_precision {SHOWN_DAYS} d"
-    none, position, whole = (drawn["metadata", choice][name] for choice in ("none", "position", "all"))
-    gained, left = _interval(position - none), _interval(whole - position)
-    if gained.low <= 0 or left.low > 0:
-        return []
-    said = (
-        f"position alone explains the score: it adds {gained.value:.3f} [{gained.low:.3f}, {gained.high:.3f}] of "
-        f"average precision within {SHOWN_DAYS} days, and weather and view add nothing to it for sure. The net has "
-        "learned the places and not what happens there; judge it in a region that it has not seen"
-    )
-    warnings.warn(said, HeadscarpWarning, stacklevel=2)
-    return [f"{said[0].upper()}{said[1:]}."]
-
-
-def _interval(values: Floats) -> Interval:
-    return interval_of(float(values[0]), values[1:])
+def _known(stack: xr.Dataset, split: Split, truth: Truth) -> dict[str, Floats]:
+    """What needs no net: the share of training samples, everywhere, and the law of a simulated world, where it tells
+    all of the samples."""
+    events = truth_of(stack, samples_of(split, "train")).events
+    shares = (events == 1).sum(axis=0) / np.maximum((events != UNLABELLED).sum(axis=0), 1)
+    found: dict[str, Floats] = {CONSTANT: np.tile(shares.astype(np.float64), (len(truth.sample), 1))}
+    if LAW in stack.variables:
+        law = stack[LAW].to_numpy().astype(np.float64)[truth.sample]
+        found |= {LAW: law} if np.isfinite(law).all() else {}
+    return found
 
 
 def _path(out: Path, unit_id: str) -> Path:
@@ -292,13 +171,3 @@ def _save(said: Said, path: Path) -> Path:
 def _load(path: Path) -> Said:
     with np.load(path) as arrays:
         return Said(**{f.name: arrays[f.name] for f in fields(Said) if f.name in arrays})
-
-
-def _csv(rows: Sequence[CaseRow]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([f.name for f in fields(CaseRow)])
-    for row in rows:
-        values = asdict(row).values()
-        writer.writerow(["" if isinstance(v, float) and math.isnan(v) else v for v in values])
-    return text.getvalue()
