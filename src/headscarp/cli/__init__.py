@@ -33,6 +33,7 @@ from headscarp.cli.info import info
 from headscarp.cli.latent import latent
 from headscarp.cli.next import next as next_
 from headscarp.cli.predict import predict
+from headscarp.cli.regions import regions
 from headscarp.cli.run import run
 from headscarp.cli.score import score
 from headscarp.cli.search import search
@@ -78,6 +79,7 @@ for _verb in (
     train,
     evaluate,
     ablate,
+    regions,
     explain,
     compare,
     search,

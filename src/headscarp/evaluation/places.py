@@ -5,13 +5,15 @@ that do not say when the next event comes.
 """
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 
 import numpy as np
 import torch
 import xarray as xr
 from numpy.typing import NDArray
 
+from headscarp.core.artefact import clear_os_errors
 from headscarp.core.band import UNLABELLED, Band
 from headscarp.core.domains import CAUSES, HORIZONS_DAYS, events_within
 from headscarp.core.errors import StackError
@@ -100,6 +102,19 @@ def run_places(
     return Said(np.concatenate(hazards).astype(np.float64), told, np.concatenate(sure).astype(np.float64))
 
 
+def save_said(said: Said, path: Path) -> Path:
+    """Writes what was said as .npz."""
+    with clear_os_errors(path):
+        np.savez(path, **{name: value for name, value in vars(said).items() if value is not None})
+    return path
+
+
+def load_said(path: Path) -> Said:
+    """What `save_said` has written."""
+    with np.load(path) as arrays:
+        return Said(**{field.name: arrays[field.name] for field in fields(Said) if field.name in arrays})
+
+
 def hazard_values(
     said: Said, truth: Truth, weights: Floats, *, metrics: Collection[str] | None = None
 ) -> dict[str, Floats]:
@@ -157,11 +172,16 @@ def gap(held_out: tuple[Said, Truth], known: tuple[Said, Truth], metric: str, rn
     metric: of HAZARD_METRICS with a horizon, such as "average_precision 30 d"; higher is better. NaN where the known
     regions have no skill.
     """
+    lost = gap_draws(held_out, known, metric, rng)
+    return interval_of(float(lost[0]), lost[1:])
+
+
+def gap_draws(held_out: tuple[Said, Truth], known: tuple[Said, Truth], metric: str, rng: np.random.Generator) -> Floats:
+    """(1 + R,) the gap on all samples, then on each resample; see `gap`."""
     name, days, _ = metric.split(" ")
     k = HORIZONS_DAYS.index(int(days))
     here, there = (_at(HAZARD_METRICS[name], k, *pair, resamples(pair[1], rng)) for pair in (held_out, known))
-    lost = np.where(there > 0, (there - here) / np.where(there > 0, there, 1.0), np.nan)
-    return interval_of(float(lost[0]), lost[1:])
+    return np.where(there > 0, (there - here) / np.where(there > 0, there, 1.0), np.nan)
 
 
 def _at(metric: HazardMetric, k: int, said: Said, truth: Truth, weights: Floats) -> Floats:

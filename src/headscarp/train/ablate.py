@@ -6,7 +6,7 @@ places.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from headscarp.core.provenance import file_sha256, made_by
 from headscarp.core.stack import fingerprint
 from headscarp.evaluation.cases import AS_IT_IS, DELAYS_DAYS, Case, cases_of
 from headscarp.evaluation.casetable import Ablation, as_csv, summarised
-from headscarp.evaluation.places import Floats, Said, Truth, run_places, samples_of, truth_of
+from headscarp.evaluation.places import Floats, Truth, load_said, run_places, samples_of, save_said, truth_of
 from headscarp.nets import net_from_bundle
 from headscarp.nets.metadata import CHOICES
 from headscarp.tiles.dataset import as_stack, cache_stack
@@ -109,13 +109,13 @@ def ablate(
             label=unit.case.name,
             given=unit.case.given,
         )
-        return Done(file_sha256(_save(said, _path(out, unit.id))))
+        return Done(file_sha256(save_said(said, _path(out, unit.id))))
 
     job = {"stack": fingerprint(stack), "weights": bundle.made, **settings}
     journal = Journal(out / "journal.jsonl", job, resume=resume)
     journal.keep(lambda unit, done: _path(out, unit).is_file() and file_sha256(_path(out, unit)) == done.checksum)
     run_blocks(work, units, journal=journal, workers=1, label="ablation")
-    said = {(unit.case.table, unit.case.name): _load(_path(out, unit.id)) for unit in units}
+    said = {(unit.case.table, unit.case.name): load_said(_path(out, unit.id)) for unit in units}
     ablation = summarised(bundle.net, part, said, truth, _known(stack, split, truth), seed=seed)
     write_text(out / CSV_NAME, as_csv(ablation.rows))
     made = made_by("ablate", settings=settings, inputs=[{"stack": fingerprint(stack)}], seed=seed)
@@ -160,14 +160,3 @@ def _known(stack: xr.Dataset, split: Split, truth: Truth) -> dict[str, Floats]:
 
 def _path(out: Path, unit_id: str) -> Path:
     return out / "said" / f"{unit_id.replace('/', '-')}.npz"
-
-
-def _save(said: Said, path: Path) -> Path:
-    with clear_os_errors(path):
-        np.savez(path, **{name: value for name, value in vars(said).items() if value is not None})
-    return path
-
-
-def _load(path: Path) -> Said:
-    with np.load(path) as arrays:
-        return Said(**{f.name: arrays[f.name] for f in fields(Said) if f.name in arrays})
