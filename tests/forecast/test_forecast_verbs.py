@@ -64,6 +64,8 @@ def test_a_forecast_is_trained_judged_and_told(home):
     page = (home / "metrics" / "report.html").read_text()
     assert "a small world" in page
     assert "Warnings" in page
+    assert "Lead over opponents" in page
+    assert "ahead of it" in told
 
 
 def test_a_forecast_may_be_judged_with_another_delay(home):

@@ -6,7 +6,7 @@ from series_world import series_world
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from headscarp.evaluation.hazards import HAZARD_METRICS, cause_f1
-from headscarp.evaluation.places import Said, hazard_scores, resamples, truth_of
+from headscarp.evaluation.places import Said, hazard_scores, lead, resamples, truth_of
 from headscarp.evaluation.tables import MetricRow, read_table, write_table
 from headscarp.train.opponents import OPPONENTS, place_table
 
@@ -86,6 +86,16 @@ def test_places_are_drawn_whole_and_within_their_region():
 
 
 @pytest.mark.filterwarnings("error")
+def test_a_lead_is_that_of_the_same_places():
+    truth = truth_of(series_world(36), range(36))
+    law = Said(series_world(36)["law"].to_numpy().astype(float))
+    noise = np.random.default_rng(1).random((36, 5))
+    ahead = lead(law, Said(noise), truth, "average_precision 180 d", np.random.default_rng(0))
+    assert 0 < ahead.low < ahead.value < ahead.high
+    same = lead(law, law, truth, "log_skill 180 d", np.random.default_rng(0))
+    assert same.value == same.low == same.high == 0
+
+
 def test_every_opponent_gives_hazards_that_rise_with_the_horizon():
     table = place_table(series_world(60))
     train = np.arange(40)

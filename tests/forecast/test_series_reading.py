@@ -77,6 +77,16 @@ def test_sums_of_rain_end_with_what_is_published_last(world):
     np.testing.assert_allclose(np.expm1(series.metadata[0, 0, frame]), rain[0, days - 3 : days].sum(), rtol=1e-4)
 
 
+def test_the_coming_season_is_told_by_the_year_before(world):
+    rain, soil = world["rain_mm_per_day"].to_numpy(), world["soil_moisture"].to_numpy()
+    for delay in (0, 15):
+        found = read_series(with_delay(world, delay)).metadata[:, 0]
+        column = NAMES.index("rain_90d from a year before the cut-off")
+        np.testing.assert_allclose(np.expm1(found[:, column]), rain[:, :90].sum(axis=1), rtol=1e-4)
+        column = NAMES.index("soil_moisture_180d from a year before the cut-off")
+        np.testing.assert_allclose(found[:, column], soil[:, :180].mean(axis=1), rtol=1e-4)
+
+
 def test_absurd_positions_count_as_unknown(world):
     absurd = world.assign_coords(latitude=("sample", np.full(24, 95, np.float32)))
     assert np.isnan(read_series(absurd).metadata[..., NAMES.index("latitude:sin")]).all()

@@ -17,6 +17,7 @@ import typer
 from headscarp import __version__
 from headscarp.cli import domains as domains_verbs
 from headscarp.cli import output
+from headscarp.cli.ablate import ablate
 from headscarp.cli.advise import advise
 from headscarp.cli.audit import audit
 from headscarp.cli.build import build
@@ -32,6 +33,7 @@ from headscarp.cli.info import info
 from headscarp.cli.latent import latent
 from headscarp.cli.next import next as next_
 from headscarp.cli.predict import predict
+from headscarp.cli.regions import regions
 from headscarp.cli.run import run
 from headscarp.cli.score import score
 from headscarp.cli.search import search
@@ -76,6 +78,8 @@ for _verb in (
     audit,
     train,
     evaluate,
+    ablate,
+    regions,
     explain,
     compare,
     search,

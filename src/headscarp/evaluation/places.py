@@ -4,14 +4,16 @@ Samples are resampled by place within their region, since dates of one place tel
 that do not say when the next event comes.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
 
 import numpy as np
 import torch
 import xarray as xr
 from numpy.typing import NDArray
 
+from headscarp.core.artefact import clear_os_errors
 from headscarp.core.band import UNLABELLED, Band
 from headscarp.core.domains import CAUSES, HORIZONS_DAYS, events_within
 from headscarp.core.errors import StackError
@@ -68,9 +70,20 @@ def samples_of(split: Split, part: str) -> list[int]:
 
 
 def run_places(
-    net: Net, stack: xr.Dataset, split: Split, part: str, *, bands: Sequence[Band], workers: int = 2, label: str = ""
+    net: Net,
+    stack: xr.Dataset,
+    split: Split,
+    part: str,
+    *,
+    bands: Sequence[Band],
+    workers: int = 2,
+    label: str = "",
+    given: Callable[[Batch], Batch] | None = None,
 ) -> Said:
-    """What a net that judges places says of each sample of a part, in the order of `samples_of`."""
+    """What a net that judges places says of each sample of a part, in the order of `samples_of`.
+
+    given: what is done to each batch before the net sees it.
+    """
     reader = TileReader(stack, bands, split=split)
     side = -(-max(reader.shape) // net.align) * net.align
     tiles = train_tiles(split, part, size=side, halo=0)
@@ -79,6 +92,7 @@ def run_places(
     device = next((p.device for p in net.parameters()), torch.device("cpu"))
     with progress(label or f"forecasting {part}", len(tiles)) as bar, torch.inference_mode():
         for batch in batches(reader, tiles, batch_size=_BATCH, workers=workers):
+            batch = given(batch) if given else batch
             predicted = net.predict(batch.to(device)).float().cpu()
             hazards.append(net.judged(_bare(batch), predicted)[0].numpy())
             why.append(predicted[:, causes].mean(dim=(-2, -1)).numpy())
@@ -88,15 +102,31 @@ def run_places(
     return Said(np.concatenate(hazards).astype(np.float64), told, np.concatenate(sure).astype(np.float64))
 
 
-def hazard_values(said: Said, truth: Truth, weights: Floats) -> dict[str, Floats]:
+def save_said(said: Said, path: Path) -> Path:
+    """Writes what was said as .npz."""
+    with clear_os_errors(path):
+        np.savez(path, **{name: value for name, value in vars(said).items() if value is not None})
+    return path
+
+
+def load_said(path: Path) -> Said:
+    """What `save_said` has written."""
+    with np.load(path) as arrays:
+        return Said(**{field.name: arrays[field.name] for field in fields(Said) if field.name in arrays})
+
+
+def hazard_values(
+    said: Said, truth: Truth, weights: Floats, *, metrics: Collection[str] | None = None
+) -> dict[str, Floats]:
     """Every metric by "metric days d", and the F1 of causes where they are told, for each resample: (R,).
 
-    weights: (R, N) how often each sample counts.
+    weights: (R, N) how often each sample counts. metrics: only these of HAZARD_METRICS, without causes.
     """
     values: dict[str, Floats] = {}
+    chosen = {name: metric for name, metric in HAZARD_METRICS.items() if metrics is None or name in metrics}
     for k, days in enumerate(HORIZONS_DAYS):
-        values |= {f"{name} {days} d": _at(metric, k, said, truth, weights) for name, metric in HAZARD_METRICS.items()}
-    if said.causes is not None:
+        values |= {f"{name} {days} d": _at(metric, k, said, truth, weights) for name, metric in chosen.items()}
+    if said.causes is not None and metrics is None:
         of_cause = cause_f1(said.causes, truth.causes, weights)  # (R, 6)
         there = np.isfinite(of_cause)
         sums, counts = np.where(there, of_cause, 0.0).sum(axis=1), there.sum(axis=1)
@@ -124,17 +154,34 @@ def resamples(truth: Truth, rng: np.random.Generator, count: int = RESAMPLES) ->
     return weights
 
 
+def lead(ours: Said, theirs: Said, truth: Truth, metric: str, rng: np.random.Generator) -> Interval:
+    """A metric of ours minus that of theirs on the same samples and resamples, with its 95 % interval.
+
+    metric: of HAZARD_METRICS with a horizon, such as "average_precision 30 d". The same resamples for both take out
+    what makes some places hard for everybody.
+    """
+    name, days, _ = metric.split(" ")
+    k, weights = HORIZONS_DAYS.index(int(days)), resamples(truth, rng)
+    mine, other = (_at(HAZARD_METRICS[name], k, said, truth, weights) for said in (ours, theirs))
+    return interval_of(float(mine[0] - other[0]), (mine - other)[1:])
+
+
 def gap(held_out: tuple[Said, Truth], known: tuple[Said, Truth], metric: str, rng: np.random.Generator) -> Interval:
     """Relative loss of a metric from known regions to the held-out one, (known - held out) / known, with its interval.
 
     metric: of HAZARD_METRICS with a horizon, such as "average_precision 30 d"; higher is better. NaN where the known
     regions have no skill.
     """
+    lost = gap_draws(held_out, known, metric, rng)
+    return interval_of(float(lost[0]), lost[1:])
+
+
+def gap_draws(held_out: tuple[Said, Truth], known: tuple[Said, Truth], metric: str, rng: np.random.Generator) -> Floats:
+    """(1 + R,) the gap on all samples, then on each resample; see `gap`."""
     name, days, _ = metric.split(" ")
     k = HORIZONS_DAYS.index(int(days))
     here, there = (_at(HAZARD_METRICS[name], k, *pair, resamples(pair[1], rng)) for pair in (held_out, known))
-    lost = np.where(there > 0, (there - here) / np.where(there > 0, there, 1.0), np.nan)
-    return interval_of(float(lost[0]), lost[1:])
+    return np.where(there > 0, (there - here) / np.where(there > 0, there, 1.0), np.nan)
 
 
 def _at(metric: HazardMetric, k: int, said: Said, truth: Truth, weights: Floats) -> Floats:

@@ -28,10 +28,10 @@ class Ground:
 
 
 class Cells(nn.Module):
-    """From what an encoder saw, the median picture and the numbers of a place to its `Ground`."""
+    """From what an encoder saw, still pictures and the numbers of a place to its `Ground`."""
 
     def __init__(self, features: int, channels: int, place_features: int, *, dropout: float) -> None:
-        """features: of what was seen and of the picture together. place_features: 0 where there are none."""
+        """features: of what was seen and of the pictures together. place_features: 0 where there are none."""
         super().__init__()
         wide = 2 * channels
         self.cell = nn.Sequential(nn.Conv2d(features, wide, 1, bias=False), *batch_norm(wide), nn.ReLU())
@@ -41,7 +41,7 @@ class Cells(nn.Module):
         self.size = nn.Parameter(torch.tensor([_USUAL]))
 
     def forward(self, seen: Seen, picture: torch.Tensor, place: torch.Tensor | None) -> Ground:
-        """picture: (N, F, p, p), encoded. place: (N, P)."""
+        """picture: (N, F, p, p), features that need no attention. place: (N, P)."""
         coarse = nn.functional.interpolate(
             seen.coarse, scale_factor=DOWN // CELL_PX, mode="bilinear", align_corners=False
         )
@@ -64,9 +64,3 @@ class Cells(nn.Module):
         whole = nn.functional.interpolate(above, scale_factor=CELL_PX, mode="bilinear", align_corners=False)[:, 0]
         count = torch.exp((whole + self.size).clamp(-14.0, 4.0))
         return count + torch.log(-torch.expm1(-count))
-
-
-def median_picture(x: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
-    """(N, T, C, p, p) -> (N, C, p, p), the median over the frames that are there, which clouds seldom reach; NaN
-    where there is none. present: (N, T)."""
-    return x.masked_fill(~present[..., None, None, None], torch.nan).nanmedian(dim=1).values

@@ -15,11 +15,11 @@ from headscarp.core.band import UNLABELLED, Band
 from headscarp.core.domains import CAUSES, HORIZONS_DAYS
 from headscarp.core.errors import RecipeError, StackError
 from headscarp.nets.batch import Batch
-from headscarp.nets.cells import Cells, median_picture
+from headscarp.nets.cells import Cells
 from headscarp.nets.familiarity import Familiarity
 from headscarp.nets.frames import DOWN, ENCODERS, Seen
 from headscarp.nets.hazard import fit_scale, probability_of, rates_of, survival_nll, within
-from headscarp.nets.layers import Encode
+from headscarp.nets.look import Look
 from headscarp.nets.losses import nll
 from headscarp.nets.metadata import FEATURES, metadata_columns
 from headscarp.nets.net import Net, Output, Schedule, Statistics
@@ -29,7 +29,7 @@ from headscarp.nets.temporal import encode_days
 _AT_ONCE = 16  # places
 _FAR = 3.0  # scaled metadata beyond this count as this
 _STRANGE = 0.05  # places more unlike training than all but this share of held-out ones are trusted less
-_CAUSE_WEIGHT = 0.2
+_CAUSE_WEIGHT = 2.0  # of the mean over causes, so that what caused counts about as much as when
 _WHERE_WEIGHT = 9.0  # about the likelihood of a slide of 25 pixels as that of one draw of its place
 _USUAL = -3.0  # raw rate that weight decay draws to
 
@@ -110,8 +110,8 @@ class Forecast(Net):
         self.dropout, self.drop_frames = float(dropout), float(drop_frames)
         self.align = self.place_px
         self.read = [i for i, band in enumerate(self.bands) if band.name not in self.leave_out]
-        self.encode = Encode([self.bands[i] for i in self.read], statistics)
-        self.encoder = ENCODERS[encoder](len(self.encode.names), self.channels)
+        self.look = Look([self.bands[i] for i in self.read], statistics)
+        self.encoder = ENCODERS[encoder](len(self.look.names), self.channels)
         self.columns = metadata_columns(metadata, leave_out=self.leave_out)
         still = [k for k, i in enumerate(self.columns) if not FEATURES[i].of_frame]
         self.still = still
@@ -120,10 +120,15 @@ class Forecast(Net):
         wide = 2 * self.channels
         self.of_frame = nn.Linear(2 * len(self.columns), self.channels) if self.columns else None
         self.of_place = nn.Sequential(nn.Linear(2 * len(still), wide), nn.ReLU()) if still else None
-        seen_features = self.channels + self.encoder.fine_channels + len(self.encode.names)
+        seen_features = self.channels + self.encoder.fine_channels + self.look.of_place
         self.cells = Cells(seen_features, self.channels, wide if still else 0, dropout=self.dropout)
         self.rate = nn.Linear(wide if still else 1, len(HORIZONS_DAYS))
-        self.cause = nn.Linear(self.channels + (wide if still else 0), len(CAUSES))
+        sees = (
+            self.channels + (wide + self.channels) + (wide if still else 0)
+        )  # where it would slide, the whole, numbers
+        self.cause = nn.Sequential(
+            nn.Linear(sees, wide), nn.ReLU(), nn.Dropout(self.dropout), nn.Linear(wide, len(CAUSES))
+        )
         self.familiar = Familiarity(wide + self.channels)
         self.register_buffer("calibration", torch.tensor([1.0, 0.0]))
 
@@ -227,10 +232,11 @@ class Forecast(Net):
         place = None
         if self.of_place is not None:
             place = repeat_places(self.of_place(numbers[:, 0, self.still].flatten(-2)), shape, self.place_px)
-        ground = self.cells(seen, self.encode(median_picture(x, facts[2])), place)
+        ground = self.cells(seen, self.look.still(x, *facts[1:]), place)
         rate = _USUAL + ground.level + self.rate(torch.ones_like(ground.level) if place is None else place)
-        cause = self.cause(ground.like if place is None else torch.cat([ground.like, place], dim=1))
         embedding = torch.cat([seen.coarse.mean(dim=(-2, -1)), seen.coarse.amax(dim=(-2, -1)), seen.look], dim=1)
+        known = [ground.like, embedding] if place is None else [ground.like, embedding, place]
+        cause = self.cause(torch.cat(known, dim=1))
         return _Raw(rate, cause, ground.where, embedding, seen.attention)
 
     def _seen(self, x: torch.Tensor, *facts: torch.Tensor) -> Seen:
@@ -239,7 +245,7 @@ class Forecast(Net):
         parts = []
         for start in range(0, len(x), max(step, 1)):
             piece = x[start : start + step]
-            encoded = self.encode(piece.flatten(0, 1)).unflatten(0, piece.shape[:2])
+            encoded = self.look(piece.flatten(0, 1)).unflatten(0, piece.shape[:2])
             parts.append(self.encoder(encoded, *(fact[start : start + step] for fact in facts)))
         if len(parts) == 1:
             seen: Seen = parts[0]

@@ -11,6 +11,8 @@ from headscarp.core.errors import RecipeError
 
 RAIN_DAYS = (1, 3, 7, 30, 90)
 SOIL_DAYS = (1, 30)
+SEASON_RAIN_DAYS, SEASON_SOIL_DAYS = (30, 90, 180), (30, 180)
+"""Of the days that followed a year before the cut-off: what the coming season is like there, without saying where."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +31,17 @@ def _weather(before: str, *, of_frame: bool) -> tuple[Feature, ...]:
     return (*rain, *soil)
 
 
+def _season() -> tuple[Feature, ...]:
+    rain = [Feature(f"rain_{days}d from a year before the cut-off", "weather") for days in SEASON_RAIN_DAYS]
+    soil = [Feature(f"soil_moisture_{days}d from a year before the cut-off", "weather") for days in SEASON_SOIL_DAYS]
+    return (*rain, *soil)
+
+
 FEATURES = (
     *(Feature(name, "position") for name in ("latitude:sin", "latitude:cos", "longitude:sin", "longitude:cos")),
     Feature("elevation_m", "position"),
     *_weather("cut-off", of_frame=False),
+    *_season(),
     *_weather("frame", of_frame=True),
     *(Feature(name, "view") for name in ("resolution_m", "cut-off:sin", "cut-off:cos")),
     *(Feature(name, "view", True) for name in ("date:sin", "date:cos", "sun_elevation", "sun:north", "sun:east")),

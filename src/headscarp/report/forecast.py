@@ -26,6 +26,11 @@ def write_places_report(evaluation: PlacesEvaluation, stack: str | Path, out: st
     net, truth, said = evaluation.net, evaluation.truth["test"], evaluation.said[evaluation.net, "test"]
     sections = [
         *(Section(f"Within {days} days, test part", table=horizon_table(evaluation, days)) for days in HORIZONS_DAYS),
+        Section(
+            "Lead over opponents",
+            ("The net minus each of them on the same resamples; above 0 in the whole interval it is ahead.",),
+            table=lead_table(evaluation),
+        ),
         Section("Regions", (_gap_words(evaluation),), table=region_table(evaluation)),
         Section("Causes", ("Of the samples where a cause holds, how often each is said.",), table=_causes(said, truth)),
         Section(
@@ -52,6 +57,17 @@ def horizon_table(evaluation: PlacesEvaluation, days: int, part: str = "test") -
         for name in evaluation.names
     ]
     return Table(("", *SHOWN), tuple(rows))
+
+
+def lead_table(evaluation: PlacesEvaluation) -> Table:
+    """How far the net is ahead of each opponent, by metric and horizon."""
+    rows: dict[str, list[str]] = {}
+    for metric in ("average_precision", "log_skill"):
+        for days in HORIZONS_DAYS:
+            for name, v in evaluation.leads(f"{metric} {days} d").items():
+                told = f"{v.value:+.3f} [{v.low:+.3f}, {v.high:+.3f}]" if np.isfinite(v.value) else "-"
+                rows.setdefault(f"{name}: {metric}", []).append(told)
+    return Table(("", *(f"{days} d" for days in HORIZONS_DAYS)), tuple((k, *v) for k, v in rows.items()))
 
 
 def region_table(evaluation: PlacesEvaluation, days: int = 30) -> Table:

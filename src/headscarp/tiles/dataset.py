@@ -5,6 +5,7 @@ to other pixels: caches are named by the fingerprint of what they hold, and made
 """
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from headscarp.core.stack import CHUNK, VALID, check_stack, fingerprint, open_st
 from headscarp.core.tile import Window
 
 _INDEX = "cache.json"
+_STRIP_CELLS = 2**20
 
 
 def as_stack(stack: xr.Dataset | str | Path) -> xr.Dataset:
@@ -116,6 +118,12 @@ def _write_npy(path: Path, array: xr.DataArray) -> None:
 
 
 def _strips(array: xr.DataArray) -> Iterator[np.ndarray]:
+    """The pixels in their order on disk, a few rows or a few whole samples at a time."""
+    if array.dims[0] == "sample" and array.shape[-2] <= CHUNK:  # a sample is one chunk on disk, to be read once
+        step = max(1, _STRIP_CELLS // max(1, math.prod(array.shape[1:])))
+        for start in range(0, array.shape[0], step):
+            yield array.variable[start : start + step].values
+        return
     for index in np.ndindex(array.shape[:-2]):
         for row in range(0, array.shape[-2], CHUNK):
             yield array.variable[(*index, slice(row, row + CHUNK))].values

@@ -43,13 +43,19 @@ def held_out_region(regions: Sequence[str], hold_out: str | None, fold: int) -> 
 
 
 def deal_regions(
-    stack: xr.Dataset, hold_out: str, *, validation_share: float, later_than: str | None, seed: int
+    stack: xr.Dataset,
+    hold_out: str,
+    *,
+    validation_share: float,
+    later_than: str | None,
+    seed: int,
+    learn_from: Sequence[str] | None = None,
 ) -> list[str]:
     """The part of each sample, "" for none.
 
     The region judges; a share of the places of each other region, drawn from the seed, validates. later_than: a date;
     then only samples of the region with a cut-off from that date on judge, and only earlier ones of the others train
-    and validate.
+    and validate. learn_from: the regions that train and validate; None: all others.
     """
     if not 0 < validation_share < 1:
         raise SplitError(f"validation_share is {validation_share}; it has to be between 0 and 1")
@@ -61,6 +67,10 @@ def deal_regions(
         there = np.unique(places[regions == region])
         chosen = rng.permutation(there)[: min(max(1, round(validation_share * len(there))), len(there) - 1)]
         parts[(regions == region) & np.isin(places, chosen)] = PARTS[1]
+    if learn_from is not None:
+        for name in learn_from:
+            held_out_region(regions.tolist(), name, 0)  # raises where it is not there
+        parts[~np.isin(regions, [hold_out, *learn_from])] = ""
     if later_than is not None:
         late = _cutoffs(stack) >= _date(later_than)
         parts[(parts == PARTS[2]) != late] = ""

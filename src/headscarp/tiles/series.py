@@ -18,7 +18,7 @@ from headscarp.core.domains import CAUSES, SENSORS, SERIES_DAYS, as_available, f
 from headscarp.core.errors import StackError
 from headscarp.core.samples import PIXEL_M, has_samples
 from headscarp.core.stack import fingerprint
-from headscarp.nets.metadata import FEATURES, NAMES, RAIN_DAYS, SOIL_DAYS
+from headscarp.nets.metadata import FEATURES, NAMES, RAIN_DAYS, SEASON_RAIN_DAYS, SEASON_SOIL_DAYS, SOIL_DAYS
 
 DELAYS_DAYS: Mapping[str, float] = {
     "landsat": 1.0,
@@ -95,6 +95,7 @@ def read_series(stack: xr.Dataset) -> Series:
     columns: dict[str, Floats] = {
         **_position(stack, count),
         **_weather(rain, soil, np.zeros((count, 1), np.float32), "cut-off"),
+        **_season(rain, soil),
         **_weather(rain, soil, days, "frame"),
         **_round("cut-off", cut),
         **_round("date", cut[:, None] + days),
@@ -156,6 +157,18 @@ def _weather(rain: Floats, soil: Floats, days: Floats, before: str) -> dict[str,
         made[f"rain_{n}d before the {before}"] = np.log1p(_windowed(rain, days, n))
     for n in SOIL_DAYS:
         made[f"soil_moisture_{n}d before the {before}"] = _windowed(soil, days, n) / np.float32(n)
+    return made
+
+
+def _season(rain: Floats, soil: Floats) -> dict[str, Floats]:
+    """Rain, log(1 + mm), and mean soil moisture of the days that followed a year before the cut-off: (S, 1) by name."""
+    made: dict[str, Floats] = {}
+    for n in SEASON_RAIN_DAYS:
+        end = np.full((len(rain), 1), n - SERIES_DAYS, np.float32)
+        made[f"rain_{n}d from a year before the cut-off"] = np.log1p(_windowed(rain, end, n))
+    for n in SEASON_SOIL_DAYS:
+        end = np.full((len(soil), 1), n - SERIES_DAYS, np.float32)
+        made[f"soil_moisture_{n}d from a year before the cut-off"] = _windowed(soil, end, n) / np.float32(n)
     return made
 
 

@@ -174,23 +174,27 @@ def split_regions(
     fold: int = 0,
     validation_share: float = 0.15,
     later_than: str | None = None,
+    learn_from: Sequence[str] | None = None,
     seed: int = 0,
 ) -> Split:
     """One region judges, the others train, and a share of their places, drawn from the seed, validates.
 
     hold_out: name of the region; None: that of the fold, in the order of their names, so that folds leave out each
     region once. later_than: a date such as "2018-01-01": only samples of the region cut off from then on judge, and
-    only earlier ones of the others train. All samples of a place (about 1 km) are in one part. Samples without a valid
-    pixel are left out. Raises SplitError for a region or fold that is not there, for parts without a sample and for
-    stacks without a positive label; warns where a part lacks a class.
+    only earlier ones of the others train. learn_from: the regions that train and validate; None: all others. All
+    samples of a place (about 1 km) are in one part. Samples without a valid pixel are left out. Raises SplitError for a
+    region or fold that is not there, for parts without a sample and for stacks without a positive label; warns where a
+    part lacks a class.
     """
     stack = as_stack(stack)
     region = held_out_region(region_names(stack), hold_out, fold)
-    told = deal_regions(stack, region, validation_share=validation_share, later_than=later_than, seed=seed)
+    options: dict[str, Any] = {"later_than": later_than, "learn_from": learn_from}
+    told = deal_regions(stack, region, validation_share=validation_share, seed=seed, **options)
     cells = [cell for cell in label_cells(stack, raster_shape(stack)) if told[cell[0]]]
     names = [told[cell[0]] for cell in cells]
     settings: dict[str, Any] = {"hold_out": region, "validation_share": validation_share}
     settings |= {"later_than": later_than} if later_than else {}
+    settings |= {"learn_from": list(learn_from)} if learn_from is not None else {}
     regions = region_names(stack)
     folds = np.unique(regions, return_inverse=True)[1][[cell[0] for cell in cells]]
     return _split("regions", stack, cells, (names, folds), seed=seed, buffer_px=0, settings=settings)

@@ -18,7 +18,8 @@ from headscarp.core.domains import CAUSES, HORIZONS_DAYS
 from headscarp.core.provenance import made_by
 from headscarp.core.stack import fingerprint
 from headscarp.evaluation.hazards import ALARM_BUDGET
-from headscarp.evaluation.places import Said, Truth, gap, hazard_scores, run_places, samples_of, truth_of
+from headscarp.evaluation.intervals import Interval
+from headscarp.evaluation.places import Said, Truth, gap, hazard_scores, lead, run_places, samples_of, truth_of
 from headscarp.evaluation.tables import PARTS, MetricRow, rows_of, write_table
 from headscarp.nets import NETS, net_from_bundle
 from headscarp.nets.net import Net
@@ -54,14 +55,27 @@ class PlacesEvaluation:
         """The net, then its opponents and the law."""
         return list(dict.fromkeys(row.net for row in self.rows))
 
+    def leads(self, metric: str, *, part: str = "test", seed: int = 0) -> dict[str, Interval]:
+        """By opponent, how far the net is ahead of it in a metric such as "average_precision 30 d"."""
+        ours, rng = self.said[self.net, part], np.random.default_rng
+        return {
+            name: lead(ours, self.said[name, part], self.truth[part], metric, rng(seed))
+            for name in self.names
+            if name not in (self.net, LAW) and (name, part) in self.said
+        }
+
     @property
     def text(self) -> str:
         """What a person wants to read first."""
         days, shown = 30, ("average_precision", "log_skill", "calibration_slope")
         ap, skill, slope = (self.value(f"{metric} {days} d") for metric in shown)
-        rivals = [name for name in self.names if name not in (self.net, LAW)]
+        rivals = [name for name in self.names if name not in (self.net, LAW) and (name, "test") in self.said]
         best = max(rivals, key=lambda n: np.nan_to_num(self.value(ap.metric, net=n).value), default="")
         beside = f"; the best opponent, {best}, has {self.value(ap.metric, net=best).value:.3f}" if best else ""
+        if best:
+            ahead = self.leads(ap.metric)[best]
+            sure = "ahead of it" if ahead.low > 0 else "not surely ahead of it"
+            beside += f": {sure}, by {ahead.value:.3f} [{ahead.low:.3f}, {ahead.high:.3f}]"
         verdict = "better than" if skill.low > 0 else "not surely better than"
         return (
             f"{self.net}, {self.split} split, test part, {days} days: average precision {ap.value:.3f} "

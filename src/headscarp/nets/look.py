@@ -1,0 +1,125 @@
+"""What is looked at in frames: bands, indices that no light changes, and still pictures of them all.
+
+An index of two bands stays the same in shade and in sun, so that what grows on a dark slope is not taken for what grows
+on a bright one. The still pictures are medians over frames, which clouds seldom reach: of all, and of the newer half
+beside the older one, so that what has changed is seen at every pixel. Refuses nothing; what is not there is 0.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from headscarp.core.band import Band
+from headscarp.nets.layers import Encode
+from headscarp.nets.net import Statistics
+
+INDICES = {"ndvi": ("nir", "red"), "ndmi": ("nir", "swir1"), "nbr": ("nir", "swir2")}
+"""(a - b) / (a + b) of two bands: green leaves, water in them, and what is left of them where it was burned or dug."""
+RELIEF = "elevation"
+
+_SCALE = 2.5  # indices are from -1 to 1; this makes them as wide as the scaled bands
+_LEAST = 0.02  # of a sum of reflectances, below which an index is noise
+_RELIEF_M = 100.0
+_AROUND_PX = (5, 11)
+
+
+class Look(nn.Module):
+    """Features of frames and of still pictures: bands as `Encode` gives them, then the indices of bands that are there.
+
+    names: of the features of a picture. of_place: how many features `still` gives.
+    """
+
+    usual: torch.Tensor
+
+    def __init__(self, bands: Sequence[Band], statistics: Statistics) -> None:
+        super().__init__()
+        self.encode = Encode(bands, statistics)
+        at = {band.name: i for i, band in enumerate(bands) if band.kind == "continuous"}
+        self.pairs = {name: (at[a], at[b]) for name, (a, b) in INDICES.items() if a in at and b in at}
+        self.relief = at.get(RELIEF)
+        means = [statistics.mean[band.name] if band.kind == "continuous" else 0.0 for band in bands]
+        self.register_buffer("usual", torch.tensor(means, dtype=torch.float32).view(-1, 1, 1))
+        self.names = (*self.encode.names, *self.pairs)
+        self.of_place = 2 * len(self.names) + (0 if self.relief is None else 1 + len(_AROUND_PX))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """x: (N, C, p, p) bands. Returns (N, F, p, p), finite; a missing number counts as its mean in training."""
+        indices = [
+            _SCALE * torch.nan_to_num(_index(x[:, a : a + 1], x[:, b : b + 1]) - _index(self.usual[a], self.usual[b]))
+            for a, b in self.pairs.values()
+        ]
+        return torch.cat([self.encode(x), *indices], dim=1)
+
+    def still(self, x: torch.Tensor, days: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
+        """(N, of_place, p, p) of places: the median of all frames, what the newer half has more than the older one, and
+        the lie of the ground: above the mean of the place (in 100 m), and hollows of two sizes.
+
+        x: (N, T, C, p, p). days, present: (N, T), in any order. Where one half does not show a band, nothing changed.
+        """
+        whole, newer, older = medians(x, days, present)
+        known = torch.isfinite(newer) & torch.isfinite(older)
+        change = self.forward(torch.where(known, newer, whole)) - self.forward(torch.where(known, older, whole))
+        planes = [self.forward(whole), change]
+        if self.relief is not None:
+            elevation = whole[:, self.relief : self.relief + 1]
+            planes.append(_relief(torch.where(torch.isnan(elevation), self.usual[self.relief], elevation)))
+        return torch.cat(planes, dim=1)
+
+
+def medians(x: torch.Tensor, days: torch.Tensor, present: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """The (lower) median over the frames that are there, over the newer half of them and over the older: three times
+    (N, C, p, p), NaN where there is none. x: (N, T, C, p, p). days, present: (N, T), in any order.
+
+    Of an even number the lower one counts, since clouds are bright.
+    """
+    with torch.no_grad():  # nothing is learned of pixels
+        newest_first = torch.where(present, torch.nan_to_num(days), float("-inf")).argsort(
+            dim=1, descending=True, stable=True
+        )
+        rank = torch.empty_like(newest_first)
+        rank.scatter_(1, newest_first, torch.arange(x.shape[1], device=x.device).expand_as(rank))
+        newer = present & (rank < (present.sum(dim=1, keepdim=True) + 1) // 2)
+        return tuple(_median(x, kept) for kept in (present, newer, present & ~newer))
+
+
+def _median(x: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+    """(N, T, ...) -> (N, ...) the lower median over the frames that are kept (N, T), of what is no NaN; NaN where all
+    are.
+
+    A sorting network of whole planes, which is faster than a median a pixel for the few frames that a place has.
+    """
+    frames, of_frame = x.shape[1], (-1, *[1] * (x.ndim - 2))
+    if frames > _NETWORK_FRAMES or x.device.type != "cpu":
+        return x.masked_fill(~kept.view(*kept.shape, *of_frame[1:]), torch.nan).nanmedian(dim=1).values
+    filled = x.nan_to_num(nan=torch.inf)
+    planes = [filled[:, i].masked_fill(~kept[:, i].view(of_frame), torch.inf) for i in range(frames)]
+    for step in range(frames):  # odd-even transposition
+        for i in range(step % 2, frames - 1, 2):
+            planes[i], planes[i + 1] = torch.minimum(planes[i], planes[i + 1]), torch.maximum(planes[i], planes[i + 1])
+    found = planes[0]
+    for i in range(1, (frames + 1) // 2):  # the i-th is the median where 2 i + 1 or 2 i + 2 are there
+        found = torch.where(planes[2 * i] < torch.inf, planes[i], found)
+    return found.masked_fill(found == torch.inf, torch.nan)
+
+
+_NETWORK_FRAMES = 16
+
+
+def _index(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return ((a - b) / (a + b).clamp(min=_LEAST)).clamp(-1, 1)
+
+
+def _relief(elevation: torch.Tensor) -> torch.Tensor:
+    """(N, 1 + 2, p, p) from metres (N, 1, p, p): above the place's mean, and how far below the mean around each pixel,
+    against the place's own spread of that."""
+    above = elevation - elevation.mean(dim=(-2, -1), keepdim=True)
+    planes = [(above / _RELIEF_M).clamp(-3, 3)]
+    for side in _AROUND_PX:
+        around = above
+        for along in ((side, 1), (1, side)):
+            margin = (along[0] // 2, along[1] // 2)
+            around = nn.functional.avg_pool2d(around, along, 1, margin, count_include_pad=False)
+        hollow = around - above
+        planes.append(hollow / hollow.std(dim=(-2, -1), keepdim=True).clamp(min=0.1))
+    return torch.cat(planes, dim=1)
