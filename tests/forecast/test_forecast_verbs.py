@@ -63,6 +63,11 @@ def test_a_forecast_is_trained_judged_and_told(home):
     assert any(row.metric.startswith("gap: ") for row in rows)
     page = (home / "metrics" / "report.html").read_text()
     assert "a small world" in page
+    assert "Worst region" in page
+    surest = {row.net for row in rows if row.metric == "accuracy of the surest 40 %" and row.part == "test"}
+    assert surest == {row.net for row in rows}
+    assert {row.part for row in rows if row.metric == "set_coverage"} >= {"test", "region: india", "region: andes"}
+    assert any(row["metric"] == "set_cut" for row in bundle.metrics)
     assert "Warnings" in page
 
 

@@ -24,6 +24,7 @@ from headscarp.cli.catalog import catalog
 from headscarp.cli.compare import compare
 from headscarp.cli.datasets import datasets
 from headscarp.cli.demo import demo
+from headscarp.cli.ensemble import ensemble
 from headscarp.cli.evaluate import evaluate
 from headscarp.cli.explain import explain
 from headscarp.cli.fetch import fetch
@@ -86,6 +87,7 @@ for _verb in (
     next_,
     forecast,
     latent,
+    ensemble,
     catalog,
     info,
     datasets,

@@ -21,8 +21,9 @@ def build(
     """Build a stack of domains (Zarr): places of seven classes over several regions, with the frames of two satellites.
 
     With [simulate] in the recipe the places are simulated, from a known law of their landslides, and everything says
-    so; with [antecedents] they are events of a catalogue with the rain before them, without frames. A build that was
-    stopped goes on with `--resume` to the same bytes.
+    so; with [antecedents] they are events of a catalogue with the rain before them, without frames; with [pairs] a
+    frame before and one after of places, each with a class. A build that was stopped goes on with `--resume` to the
+    same bytes.
 
         headscarp domains build recipes/domains.toml --out domains.zarr
     """
@@ -33,8 +34,10 @@ def build(
     parsed = read_domains_recipe(recipe)
     if dry_run:
         source = domain_source(parsed)
-        say(f"{len(source.names)} samples of {source.frames} slots, {source.side_px} x {source.side_px} cells of 30 m")
-        say(f"{source.attrs['note']}; regions: {', '.join(dict.fromkeys(source.texts['region']))}")
+        side = f"{source.side_px} x {source.side_px} cells of {source.attrs['pixel_m']:g} m"
+        say(f"{len(source.names)} samples of {source.frames} slots, {side}")
+        told = next(name for name in ("region", "class") if name in source.texts)
+        say(f"{source.attrs['note']}; {told}: {', '.join(dict.fromkeys(source.texts[told]))}")
         say(f"cut-offs from {str(source.cutoffs.min())[:10]} to {str(source.cutoffs.max())[:10]}")
         return
     stack = build_domains(parsed, out, workers=workers, scheduler=scheduler, resume=resume, overwrite=overwrite)

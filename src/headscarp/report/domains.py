@@ -14,11 +14,10 @@ from matplotlib.figure import Figure
 from headscarp.core.band import UNLABELLED
 from headscarp.core.domains import BACKSCATTER, HORIZONS_DAYS, SENSORS, check_domains, events_within
 from headscarp.core.errors import StackError
-from headscarp.core.samples import sample_ids
+from headscarp.core.samples import CLASS, sample_ids
 from headscarp.core.stack import open_stack
 from headscarp.report.figures import hillshade, save_figure
 
-CLASS = "class"
 _BRIGHT = 0.22  # reflectance that is drawn white
 _DECIBEL = ((-18.0, -3.0), (-25.0, -9.0))  # VV and VH, from black to white
 _LANDSAT = SENSORS.index("landsat") + 1
