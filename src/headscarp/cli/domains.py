@@ -53,16 +53,26 @@ def show(
         typer.Option("--sample", help="Name of a sample; may be given again. Default: one of each class."),
     ] = None,
     frames: Annotated[int, typer.Option("--frames", help="How many of the last frames.", min=1, max=24)] = 6,
+    bundle: Annotated[
+        Path | None, typer.Option("--bundle", help="A trained forecast, to draw what it says of the places too.")
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Draw places of a stack of domains (PNG): the ground, the last frames from old to new, and where it slides after.
 
     Landsat frames are in true colour, radar frames in VV, VH, VV. Simulated places have that written on the picture.
+    With `--bundle` there are also the attention on each frame, the hazard over the horizons with its interval over
+    members of an ensemble or over dropout masks, and causes as bars.
 
-        headscarp domains show domains.zarr --out places.png
+        headscarp domains show domains.zarr --bundle forecast/ --out places.png
     """
     from headscarp.core.artefact import check_output
     from headscarp.report.domains import draw_places
 
     check_output(out, overwrite=overwrite)
-    tell(figure=draw_places(domains, out, sample or (), frames=frames))
+    if bundle is None:
+        tell(figure=draw_places(domains, out, sample or (), frames=frames))
+        return
+    from headscarp.report.outlook import draw_outlooks
+
+    tell(figure=draw_outlooks(bundle, domains, out, sample or (), frames=frames))
