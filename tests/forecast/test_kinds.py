@@ -73,7 +73,7 @@ def test_a_planted_class_is_learned_and_judged_beside_its_opponents(home):
     assert evaluation.value("auroc", net="majority").value == 0.5
     assert evaluation.value("accuracy", net="forest").value > 0.8
     assert {row.part for row in read_table(home / "metrics")} == {"train", "validation", "test"}
-    page = write_kinds_report(evaluation, home / "pairs.zarr", home / "metrics").read_text()
+    page = write_kinds_report(evaluation, home / "metrics").read_text()
     assert "Who is taken for whom" in page
     assert "macro F1" in evaluation.text
 

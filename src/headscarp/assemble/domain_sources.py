@@ -119,7 +119,11 @@ def _catalogued(recipe: DomainsRecipe, told: AntecedentsRecipe) -> DomainSource:
     days = np.array([read[p].dates[e] - np.timedelta64(k, "D") for p, e, k in rows])
     return DomainSource(
         names=[f"{read[p].ids[e]}-{k}" for p, e, k in rows],
-        texts={"region": [told.files[p].region for p, _, _ in rows], "event_id": [read[p].ids[e] for p, e, _ in rows]},
+        texts={
+            "region": [told.files[p].region for p, _, _ in rows],
+            "event_id": [read[p].ids[e] for p, e, _ in rows],
+            CLASS: [read[p].triggers[e] for p, e, _ in rows],
+        },
         numbers={**{n: np.array(v) for n, v in numbers.items()}, "elevation_m": np.full(len(rows), np.nan)},
         cutoffs=days.astype("datetime64[ns]"),
         frames=1,

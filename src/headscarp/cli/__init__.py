@@ -96,11 +96,12 @@ for _verb in (
 
 _domains = typer.Typer(
     name="domains",
-    help="Many places with frames, weather and what came after, as one stack: `build`, `show`.",
+    help="Many places with frames, weather and what came after, as one stack: `build`, `show`, `metadata`.",
     no_args_is_help=True,
 )
 _domains.command()(_mendable(domains_verbs.build))
 _domains.command()(_mendable(domains_verbs.show))
+_domains.command()(_mendable(domains_verbs.metadata))
 app.add_typer(_domains)
 
 

@@ -45,6 +45,33 @@ def build(
     tell(domains=out, samples=stack.sizes["sample"], simulated=simulated, see=f"headscarp info {out}")
 
 
+def metadata(
+    source: Annotated[
+        Path, typer.Argument(metavar="SOURCE", help="A stack of samples with classes, or an inventory with causes.")
+    ],
+    out: Out,
+    square_deg: Annotated[
+        float, typer.Option("--square-deg", help="Side of the squares of ground that are never parted.")
+    ] = 1.0,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the folds and of the intervals.")] = 0,
+    overwrite: Overwrite = False,
+) -> None:
+    """Tell how well position, date and weather alone give away the class or cause of places, beside the majority.
+
+    Gradient boosting, five folds of whole squares of ground. A net has to beat that; and where dates or position alone
+    do well, the collection gives its classes away by where and when it was gathered.
+
+        headscarp domains metadata antecedents.zarr --out told/
+    """
+    from headscarp.report.kinds import write_kinds_report
+    from headscarp.train.metadata import judge_metadata
+
+    evaluation = judge_metadata(source, out=out, square_deg=square_deg, seed=seed, overwrite=overwrite)
+    page = write_kinds_report(evaluation, out)
+    say(evaluation.text)
+    tell(metrics=out / "metrics.csv", report=page)
+
+
 def show(
     domains: Annotated[Path, typer.Argument(metavar="DOMAINS", help="A stack made by `headscarp domains build`.")],
     out: Out,

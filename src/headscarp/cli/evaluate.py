@@ -50,11 +50,12 @@ def evaluate(
 
 
 def _evaluate_kinds(bundle: Path, stack: Path, out: Path, **options: Any) -> None:
+    from headscarp.core.stack import open_stack
     from headscarp.report.kinds import write_kinds_report
     from headscarp.train.kinds import judge_kinds
 
     evaluation = judge_kinds(bundle, stack, out=out, **options)
-    page = write_kinds_report(evaluation, stack, out)
+    page = write_kinds_report(evaluation, out, notice="simulated" if open_stack(stack).attrs.get("simulated") else "")
     say(evaluation.text)
     tell(metrics=out / "metrics.csv", report=page)
 

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 
 from headscarp.core.provenance import read_made
-from headscarp.core.stack import open_stack
 from headscarp.evaluation.kinds import kind_confusion
 from headscarp.evaluation.selective import COVERAGE, selective_curve
 from headscarp.evaluation.tables import KIND_METRICS, SUREST, MetricRow
@@ -14,9 +13,9 @@ from headscarp.report.page import Page, Section, Table, write_page
 from headscarp.train.kinds import KindsEvaluation
 
 
-def write_kinds_report(evaluation: KindsEvaluation, stack: str | Path, out: str | Path) -> Path:
-    """Writes figures and report.html for one evaluation into `out`; returns the page."""
-    out, opened = Path(out), open_stack(stack)
+def write_kinds_report(evaluation: KindsEvaluation, out: str | Path, *, notice: str = "") -> Path:
+    """Writes figures and report.html for one evaluation into `out`; returns the page. notice: what stands above all."""
+    out = Path(out)
     truth, said = evaluation.truth["test"], evaluation.said[evaluation.net, "test"]
     counts = kind_confusion(said, truth)
     curves, usual = {}, {}
@@ -49,7 +48,7 @@ def write_kinds_report(evaluation: KindsEvaluation, stack: str | Path, out: str 
         title=f"How good is {evaluation.net}?",
         lead=(evaluation.text,),
         sections=sections,
-        notice=str(opened.attrs.get("simulated") or ""),
+        notice=notice,
         made=read_made(out),
     )
     return write_page(page, out / "report.html")
