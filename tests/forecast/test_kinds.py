@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import torch
 from pairs_world import BANDS, CLASSES, write_pairs
+from series_world import series_world
 
 from headscarp.assemble.domain_recipe import domains_recipe_from_dict
 from headscarp.assemble.domains import build_domains
@@ -22,8 +23,9 @@ from headscarp.nets.net import Statistics
 from headscarp.report.describe import describe
 from headscarp.report.kinds import write_kinds_report
 from headscarp.sources.inventory.pairs import read_pairs
-from headscarp.tiles.splits import split_given
+from headscarp.tiles.splits import split_given, split_regions
 from headscarp.tiles.statistics import class_shares
+from headscarp.train.config import FitConfig
 from headscarp.train.fit import fit
 from headscarp.train.kinds import judge_kinds
 from headscarp.train.plan import chosen_configs
@@ -190,3 +192,16 @@ def test_bad_recipes_of_pairs_are_refused(tmp_path, change, said):
     table = write_pairs(tmp_path, counts=(3, 3))
     with pytest.raises(RecipeError, match=said):
         domains_recipe_from_dict({**table, "pairs": {**table["pairs"], **change}})
+
+
+def test_places_of_simulated_domains_have_classes_too(tmp_path):
+    stack = series_world(36)
+    names = np.array(["felled", "thriving"], object)[np.arange(36) % 2]
+    stack = stack.assign_coords({"class": ("sample", names)})
+    config = FitConfig(epochs=2, batch_size=12, workers=1, net_arguments={"place_px": 16, "channels": 8})
+    split = split_regions(stack, hold_out="india")
+    fit(stack, net="kind", out=tmp_path / "kind", split=split, config=config)
+    found = judge_kinds(tmp_path / "kind", stack, opponents=False, workers=1)
+    assert found.value("n").value == (stack["region"] == "india").sum()
+    assert found.truth["test"].names == ("felled", "thriving")
+    assert np.isfinite(found.value("set_coverage").value)

@@ -138,7 +138,8 @@ def kind_values(said: KindSaid, truth: KindTruth, weights: Floats) -> dict[str, 
 def kind_scores(said: KindSaid, truth: KindTruth, rng: np.random.Generator) -> dict[str, Interval]:
     """`kind_values` of all samples with 95 % intervals: neighbourhoods resampled within regions, 300 times."""
     values = kind_values(said, truth, resamples(truth, rng))
-    return {name: interval_of(float(drawn[0]), drawn[1:]) for name, drawn in values.items()}
+    count = Interval(float(values.pop("n")[0]), float("nan"), float("nan"))
+    return {name: interval_of(float(drawn[0]), drawn[1:]) for name, drawn in values.items()} | {"n": count}
 
 
 def kind_confusion(said: KindSaid, truth: KindTruth) -> NDArray[np.int64]:

@@ -173,9 +173,11 @@ def _by_trees(x: Floats, kind: NDArray[np.int64], fold: NDArray[np.int64], class
         model = HistGradientBoostingClassifier(
             learning_rate=0.05, max_iter=80, max_leaf_nodes=8, min_samples_leaf=10, early_stopping=False, random_state=0
         )
-        if len(np.unique(kind[train])) < 2:
-            made[judged, kind[train][0]] += 1
+        told = [i for i, column in enumerate(x[train].T) if len(np.unique(column[np.isfinite(column)])) > 1]
+        if not told or len(np.unique(kind[train])) < 2:
+            shares = np.bincount(kind[train], minlength=classes)
+            made[judged] += shares / shares.sum()
             continue
-        model.fit(x[train], kind[train])
-        made[np.ix_(judged, model.classes_)] += model.predict_proba(x[judged])
+        model.fit(x[train][:, told], kind[train])
+        made[np.ix_(judged, model.classes_)] += model.predict_proba(x[judged][:, told])
     return made / made.sum(axis=1, keepdims=True)
