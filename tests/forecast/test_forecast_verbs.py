@@ -71,6 +71,18 @@ def test_a_forecast_is_trained_judged_and_told(home):
     assert "Warnings" in page
 
 
+def test_trainings_of_other_seeds_on_one_split_are_joined_and_judged(home):
+    one, both = home / "forecast-1", home / "both"
+    more = ("--split", home / "forecast" / "split.geojson", "--seed", 1, "--config", home / "train.toml")
+    run("train", home / "domains.zarr", "--net", "forecast", "--out", one, *more, "--workers", 1)
+    run("ensemble", home / "forecast", one, "--out", both)
+    assert "2 members" in run("info", both)
+    bundles = (home / "forecast", one, both)
+    said = [judge_places(b, home / "domains.zarr", parts=("test",), opponents=False) for b in bundles]
+    each = [found.said["forecast", "test"].hazards for found in said]
+    np.testing.assert_allclose(each[2], (each[0] + each[1]) / 2, atol=1e-6)
+
+
 def test_a_forecast_may_be_judged_with_another_delay(home):
     plain, late = (
         judge_places(home / "forecast", home / "domains.zarr", parts=("test",), opponents=False, delay_days=delay)
