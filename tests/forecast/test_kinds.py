@@ -1,5 +1,8 @@
 """Classes of places from pairs of frames: how they are read, learned, judged, and refused."""
 
+import os
+from pathlib import Path
+
 import h5py
 import numpy as np
 import pandas as pd
@@ -8,7 +11,7 @@ import torch
 from pairs_world import BANDS, CLASSES, write_pairs
 from series_world import series_world
 
-from headscarp.assemble.domain_recipe import domains_recipe_from_dict
+from headscarp.assemble.domain_recipe import domains_recipe_from_dict, read_domains_recipe
 from headscarp.assemble.domains import build_domains
 from headscarp.core.band import Band
 from headscarp.core.bundle import open_bundle
@@ -30,6 +33,7 @@ from headscarp.train.fit import fit
 from headscarp.train.kinds import judge_kinds
 from headscarp.train.plan import chosen_configs
 
+RECIPES = Path(__file__).parents[2] / "recipes"
 pytestmark = pytest.mark.filterwarnings("ignore:.* resamples had no")
 
 
@@ -205,3 +209,16 @@ def test_places_of_simulated_domains_have_classes_too(tmp_path):
     assert found.value("n").value == (stack["region"] == "india").sum()
     assert found.truth["test"].names == ("felled", "thriving")
     assert np.isfinite(found.value("set_coverage").value)
+
+
+def test_the_recipe_of_mines_reads_the_real_pairs():
+    recipe = read_domains_recipe(RECIPES / "mining.toml")
+    assert recipe.pairs is not None
+    assert recipe.train["kind"]["net_arguments"]["place_px"] == 48
+    if not os.environ.get("HEADSCARP_DATA"):
+        pytest.skip("HEADSCARP_DATA names no folder of real data")
+    pairs = read_pairs([recipe.file(one.images) for one in recipe.pairs.files], recipe.file(recipe.pairs.table))
+    assert len(pairs.ids) == 634
+    assert pairs.shape == (len(recipe.pairs.bands), 48, 48)
+    assert pairs.classes.count("mining_emergence") == 444
+    assert pairs.pixels(633).shape == (2, 6, 48, 48)
