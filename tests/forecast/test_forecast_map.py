@@ -19,7 +19,7 @@ from headscarp.core.errors import BundleError, RecipeError, StackError
 from headscarp.core.stack import feature_bands, make_stack, write_stack
 from headscarp.nets import make_net, net_from_bundle, weights_of
 from headscarp.prediction.frames import forecast, frames_before
-from headscarp.prediction.prevalence import with_prevalence
+from headscarp.prediction.prevalence import calibrated_share, with_prevalence
 from headscarp.tiles.reader import TileReader, make_batch
 from headscarp.tiles.series import read_series, with_delay
 from headscarp.tiles.statistics import training_statistics
@@ -181,6 +181,13 @@ def test_every_member_of_an_ensemble_is_moved_and_its_spread_is_a_band(bundle, p
     assert "spread: hazard: 7 d" in names
     assert "spread: hazard: 30 d" not in names
     assert np.nanmax(values[names.index("spread: hazard: 7 d")]) == 0
+
+
+def test_the_share_of_samples_of_several_places_is_that_of_a_place(bundle):
+    whole = told(bundle)
+    assert calibrated_share(replace(whole, split={"shape": [16, 16]}), 7) == pytest.approx(0.2)
+    four = calibrated_share(replace(whole, split={"shape": [32, 32]}), 7)
+    assert 1 - (1 - four) ** 4 == pytest.approx(0.2)
 
 
 def test_a_prevalence_that_cannot_be_is_refused(bundle):

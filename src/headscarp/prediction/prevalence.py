@@ -4,9 +4,8 @@ Collections hold far more events than the world does. What is known of a place d
 slide is there to begin with does. Refuses shares that no place can have, and bundles that do not tell their own.
 """
 
-from collections.abc import Mapping
+import math
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -26,7 +25,7 @@ def with_prevalence(bundle: Bundle, share: float, days: int) -> Bundle:
     """
     if not 0 < share < 1:
         raise RecipeError(f"the prevalence is {share:g}; give the share of places that slide, above 0 and below 1")
-    known = calibrated_share(bundle.metrics, days)
+    known = calibrated_share(bundle, days)
     keys = [key for key in bundle.weights if key == _SHIFT or key.endswith(f".{_SHIFT}")]
     if not keys or not 0 < known < 1:
         raise BundleError(
@@ -41,8 +40,14 @@ def with_prevalence(bundle: Bundle, share: float, days: int) -> Bundle:
     return replace(bundle, weights=weights, threshold=threshold)
 
 
-def calibrated_share(metrics: tuple[Mapping[str, Any], ...], days: int) -> float:
-    """The share of validation places that an event followed within so many days; NaN where a bundle does not say."""
-    of_validation = {str(row["metric"]): row["value"] for row in metrics if row.get("part") == "validation"}
+def calibrated_share(bundle: Bundle, days: int) -> float:
+    """The share of places, of the size that the bundle judges, that an event followed within so many days in its
+    validation part; NaN where it does not say. Of a sample of several places the rate is shared out."""
+    of_validation = {str(row["metric"]): row["value"] for row in bundle.metrics if row.get("part") == "validation"}
     events, n = (of_validation.get(f"{name} {days} d") for name in ("events", "n"))
-    return float(events) / float(n) if events is not None and n else float("nan")
+    if events is None or not n:
+        return float("nan")
+    side = int(bundle.arguments.get("place_px", 1))
+    places = math.prod(-(-int(size) // side) for size in bundle.split.get("shape", (side, side)))
+    share = min(float(events) / float(n), 1 - 1e-7)
+    return float(-np.expm1(np.log1p(-share) / places))
