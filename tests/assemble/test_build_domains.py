@@ -113,7 +113,7 @@ def test_a_wrong_recipe_is_refused(change, words):
 
 
 def test_a_recipe_needs_its_sections_and_knows_its_keys():
-    with pytest.raises(RecipeError, match=r"either \[simulate\] or"):
+    with pytest.raises(RecipeError, match=r"one of \[simulate\]"):
         domains_recipe_from_dict({"name": "t"})
     with pytest.raises(RecipeError, match="seed"):
         domains_recipe_from_dict({**TABLE, "sede": 3})

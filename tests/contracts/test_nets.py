@@ -35,6 +35,7 @@ ARGUMENTS: dict[str, dict] = {
     "spectral": {"of": ["slope", "-elevation"]},
     "vae": {"place_px": 16, "base": 4, "latents": 4},
     "forecast": {"place_px": 16, "channels": 8},
+    "kind": {"place_px": 16, "channels": 8, "classes": ["holds", "slides"]},
 }
 NO_WEIGHTS = {"random", "spectral"}
 CANNOT_LEARN = {
@@ -45,12 +46,17 @@ CANNOT_LEARN = {
     "spectral": "it has nothing to learn",
     "vae": "it knows no labels; tests/forecast/test_vae.py looks at what it rebuilds",
     "forecast": "it judges places by what came later; tests/forecast/test_forecast_laws.py plants a rule for that",
+    "kind": "it judges places by their class; tests/forecast/test_kinds.py plants a rule for that",
 }
 MISSING_IS_LEFT_OUT = {
     "spectral": "where a band is missing the others decide; tests/nets/test_spectral_net.py",
     "vae": "what is missing cannot be rebuilt wrongly, so it counts for nothing",
 }
-JUDGES_PLACES = {name: "its labels are of places; tests/forecast" for name in NETS if NETS[name].judges_places}
+JUDGES_PLACES = {
+    name: "its labels are of places; tests/forecast"
+    for name in NETS
+    if NETS[name].judges_places or NETS[name].judges_classes
+}
 ALL = pytest.mark.parametrize("name", list(NETS))
 LOCAL = pytest.mark.parametrize("name", [name for name in NETS if NETS[name].local])
 LABELLED = pytest.mark.parametrize("name", [name for name in NETS if NETS[name].needs_labels])
@@ -104,6 +110,7 @@ def given(name, batch):
         known = (batch.y != 255).flatten(1).any(1)
         more["event_days"] = torch.where(known, event_days, float("nan"))
         more["causes"] = torch.where(known, 1, 255).to(torch.uint8)[:, None].repeat(1, len(CAUSES))
+        more["kind"] = torch.where(known, slides.long(), -1)
     return replace(batch, x=batch.x[:, None].repeat(1, 3, 1, 1, 1), **more)
 
 

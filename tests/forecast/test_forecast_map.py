@@ -1,5 +1,7 @@
 """Maps of forecasts: from the stacks of one place and a date to bands of hazard, confidence, causes and where."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import rasterio
@@ -17,10 +19,12 @@ from headscarp.core.errors import BundleError, RecipeError, StackError
 from headscarp.core.stack import feature_bands, make_stack, write_stack
 from headscarp.nets import make_net, net_from_bundle, weights_of
 from headscarp.prediction.frames import forecast, frames_before
+from headscarp.prediction.prevalence import calibrated_share, with_prevalence
 from headscarp.tiles.reader import TileReader, make_batch
 from headscarp.tiles.series import read_series, with_delay
 from headscarp.tiles.statistics import training_statistics
 from headscarp.tiles.tiling import score_tiles
+from headscarp.train.ensemble import ensemble
 
 SHAPE, DATE = (40, 56), "2014-07-29"
 GRID = GeoBox(SHAPE, Affine(30, 0, 500000, 0, -30, 2100000), "EPSG:32643")
@@ -143,3 +147,54 @@ def test_what_cannot_be_is_refused(bundle, place, tmp_path):
         forecast(bundle, [place["landsat"]], out, date=DATE)
     with pytest.raises(BundleError, match="does not forecast"):
         forecast(Bundle("llr", {}, BANDS, 30.0, {}), stacks, out, date=DATE)
+
+
+def told(bundle, events=20.0, n=100.0):
+    """The bundle with what its validation part held within 7 and 30 days."""
+    of = {"net": "forecast", "part": "validation"}
+    rows = [
+        {**of, "metric": f"{name} {d} d", "value": v} for d in (7, 30) for name, v in (("events", events), ("n", n))
+    ]
+    return replace(bundle, metrics=tuple(rows))
+
+
+def test_another_prevalence_moves_every_rate_by_one_factor(bundle, place, tmp_path):
+    whole = told(bundle)
+    stacks = list(place.values())
+    usual, rare, same = (
+        read(forecast(whole, stacks, tmp_path / f"{i}.tif", date=DATE, prevalence=share))[0][0]
+        for i, share in enumerate((None, 0.002, 0.2))
+    )
+    known = np.isfinite(usual)
+    factor = np.log1p(-rare[known].astype(float)) / np.log1p(-usual[known].astype(float))
+    np.testing.assert_allclose(factor, np.log1p(-0.002) / np.log1p(-0.2), rtol=1e-3)
+    np.testing.assert_allclose(same[known], usual[known], rtol=1e-4)
+    threshold = with_prevalence(replace(whole, threshold=0.2), 0.002, 7).threshold
+    assert threshold == pytest.approx(0.002)
+
+
+def test_every_member_of_an_ensemble_is_moved_and_its_spread_is_a_band(bundle, place, tmp_path):
+    whole = ensemble([told(bundle), told(bundle)], tmp_path / "whole")
+    values, names = read(forecast(whole, list(place.values()), tmp_path / "a.tif", date=DATE, prevalence=0.002))
+    one, _ = read(forecast(told(bundle), list(place.values()), tmp_path / "b.tif", date=DATE, prevalence=0.002))
+    np.testing.assert_allclose(values[0], one[0], rtol=1e-5)
+    assert "spread: hazard: 7 d" in names
+    assert "spread: hazard: 30 d" not in names
+    assert np.nanmax(values[names.index("spread: hazard: 7 d")]) == 0
+
+
+def test_the_share_of_samples_of_several_places_is_that_of_a_place(bundle):
+    whole = told(bundle)
+    assert calibrated_share(replace(whole, split={"shape": [16, 16]}), 7) == pytest.approx(0.2)
+    four = calibrated_share(replace(whole, split={"shape": [32, 32]}), 7)
+    assert 1 - (1 - four) ** 4 == pytest.approx(0.2)
+
+
+def test_a_prevalence_that_cannot_be_is_refused(bundle):
+    for share in (0.0, 1.0, -0.1):
+        with pytest.raises(RecipeError, match="above 0 and below 1"):
+            with_prevalence(told(bundle), share, 7)
+    with pytest.raises(BundleError, match="does not tell how common events within 7 d were"):
+        with_prevalence(bundle, 0.01, 7)
+    with pytest.raises(BundleError, match="with and without events"):
+        with_prevalence(told(bundle, events=0.0), 0.01, 7)

@@ -63,9 +63,26 @@ def test_a_forecast_is_trained_judged_and_told(home):
     assert any(row.metric.startswith("gap: ") for row in rows)
     page = (home / "metrics" / "report.html").read_text()
     assert "a small world" in page
+    assert "Worst region" in page
+    surest = {row.net for row in rows if row.metric == "accuracy of the surest 40 %" and row.part == "test"}
+    assert surest == {row.net for row in rows}
+    assert {row.part for row in rows if row.metric == "set_coverage"} >= {"test", "region: india", "region: andes"}
+    assert any(row["metric"] == "set_cut" for row in bundle.metrics)
     assert "Warnings" in page
     assert "Lead over opponents" in page
     assert "ahead of it" in told
+
+
+def test_trainings_of_other_seeds_on_one_split_are_joined_and_judged(home):
+    one, both = home / "forecast-1", home / "both"
+    more = ("--split", home / "forecast" / "split.geojson", "--seed", 1, "--config", home / "train.toml")
+    run("train", home / "domains.zarr", "--net", "forecast", "--out", one, *more, "--workers", 1)
+    run("ensemble", home / "forecast", one, "--out", both)
+    assert "2 members" in run("info", both)
+    bundles = (home / "forecast", one, both)
+    said = [judge_places(b, home / "domains.zarr", parts=("test",), opponents=False) for b in bundles]
+    each = [found.said["forecast", "test"].hazards for found in said]
+    np.testing.assert_allclose(each[2], (each[0] + each[1]) / 2, atol=1e-6)
 
 
 def test_a_forecast_may_be_judged_with_another_delay(home):

@@ -1,14 +1,16 @@
 """The recipe of a stack of domains: a complete TOML file, read into frozen values and checked.
 
-Either [simulate] or [antecedents]. Refuses unknown keys and regions, and sizes that a simulated place cannot have.
+One of [simulate], [antecedents] and [pairs]. Refuses unknown keys and regions, and sizes that a simulated place
+cannot have.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from headscarp.assemble.keys import as_table, make, nearest, plain, read_toml
+from headscarp.assemble.samples import PARTS
 from headscarp.core.errors import RecipeError
 from headscarp.sources.datasets import dataset_file
 from headscarp.sources.world.domains import REGIONS, Look
@@ -45,6 +47,29 @@ class AntecedentsRecipe:
 
 
 @dataclass(frozen=True)
+class PairFile:
+    """A [[pairs.files]]: an HDF5 file of pairs, and the part of the split that they are in."""
+
+    images: str
+    part: str
+
+
+@dataclass(frozen=True)
+class PairsRecipe:
+    """The [pairs] of a recipe of domains. See docs/domains.md for each key."""
+
+    table: str
+    bands: tuple[str, ...]
+    class_column: str = "category"
+    scale: float = 1.0
+    no_data: float | None = None
+    pixel_m: float = 10.0
+    group_deg: float = 1.0
+    validation_share: float = 0.2
+    files: tuple[PairFile, ...] = ()
+
+
+@dataclass(frozen=True)
 class DomainsRecipe:
     """Everything that decides a stack of domains. folder: what relative paths start from."""
 
@@ -52,6 +77,8 @@ class DomainsRecipe:
     seed: int = 0
     simulate: SimulateRecipe | None = None
     antecedents: AntecedentsRecipe | None = None
+    pairs: PairsRecipe | None = None
+    train: Mapping[str, Any] = field(default_factory=dict)
     folder: Path = field(default=Path(), compare=False)
 
     @property
@@ -64,8 +91,9 @@ class DomainsRecipe:
 
     def resolved(self) -> dict[str, Any]:
         """The recipe with every default written out, as plain values; paths stay as they were given."""
-        told = {"simulate": self.simulate, "antecedents": self.antecedents}
+        told = {name: getattr(self, name) for name in _SECTIONS}
         sections = {name: plain(section) for name, section in told.items() if section is not None}
+        sections |= {"train": dict(self.train)} if self.train else {}
         return {"name": self.name, "seed": self.seed, **sections}
 
     def file(self, reference: str) -> Path:
@@ -84,13 +112,11 @@ def domains_recipe_from_dict(data: Mapping[str, Any], *, folder: str | Path = ".
     """A recipe of domains from plain values, as TOML gives them. Raises RecipeError."""
     data = dict(data)
     for key in data:
-        nearest(str(key), ("name", "seed", "simulate", "antecedents"), "key", "the recipe")
-    if ("simulate" in data) == ("antecedents" in data):
-        raise RecipeError("a recipe of domains needs either [simulate] or [antecedents]; give one of them")
-    if "simulate" in data:
-        data["simulate"] = _simulate(data["simulate"])
-    else:
-        data["antecedents"] = _antecedents(data["antecedents"])
+        nearest(str(key), ("name", "seed", "train", *_SECTIONS), "key", "the recipe")
+    told = [name for name in _SECTIONS if name in data]
+    if len(told) != 1:
+        raise RecipeError("a recipe of domains needs one of [simulate], [antecedents] and [pairs]; give one of them")
+    data[told[0]] = _SECTIONS[told[0]](data[told[0]])
     recipe: DomainsRecipe = make(DomainsRecipe, {**data, "folder": Path(folder)}, "the recipe")
     if recipe.seed < 0:
         raise RecipeError(f"seed is {recipe.seed}; it has to be 0 or more")
@@ -124,3 +150,25 @@ def _antecedents(table: Any) -> AntecedentsRecipe:
     if not 1 <= antecedents.cutoffs <= 60:
         raise RecipeError(f"[antecedents] cutoffs is {antecedents.cutoffs}; it has to be from 1 to 60")
     return antecedents
+
+
+def _pairs(table: Any) -> PairsRecipe:
+    table = dict(as_table(table, "[pairs]"))
+    files = as_table(table.pop("files", None), "[[pairs.files]]", list)
+    made = tuple(make(PairFile, one, f"[[pairs.files]] {i + 1}") for i, one in enumerate(files))
+    pairs: PairsRecipe = make(PairsRecipe, {**table, "files": made}, "[pairs]")
+    for i, one in enumerate(made):
+        nearest(one.part, PARTS, "part", f"[[pairs.files]] {i + 1} part")
+    if not made:
+        raise RecipeError("[pairs] names no files; add [[pairs.files]] with images and part")
+    if not pairs.bands or len(set(pairs.bands)) < len(pairs.bands):
+        raise RecipeError(f"[pairs] bands is {list(pairs.bands)}; name each band of a frame, each once")
+    for key in ("pixel_m", "group_deg", "scale"):
+        if not 0 < getattr(pairs, key) < float("inf"):
+            raise RecipeError(f"[pairs] {key} is {getattr(pairs, key)}; it has to be above 0")
+    if not 0 < pairs.validation_share < 1:
+        raise RecipeError(f"[pairs] validation_share is {pairs.validation_share}; it has to be between 0 and 1")
+    return pairs
+
+
+_SECTIONS: dict[str, Callable[[Any], Any]] = {"simulate": _simulate, "antecedents": _antecedents, "pairs": _pairs}

@@ -1,18 +1,21 @@
 """Where the samples of a stack of domains come from: what is known of all at once, and each when it is asked for.
 
 Simulated places come with frames, a class and their law. Events of a catalogue come with the days before them and
-nothing else: one empty slot, one empty cell. Refuses recipes whose events have no date.
+nothing else: one empty slot, one empty cell. Pairs come with a frame before and one after, and the class of what
+happened in between. Refuses recipes whose events have no date.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
-from headscarp.assemble.domain_recipe import AntecedentsRecipe, DomainsRecipe
+from headscarp.assemble.domain_recipe import AntecedentsRecipe, DomainsRecipe, PairsRecipe
 from headscarp.core.band import UNLABELLED, Band
 from headscarp.core.domains import (
     CAUSE,
@@ -24,19 +27,19 @@ from headscarp.core.domains import (
     HORIZONS_DAYS,
     SERIES,
     SERIES_DAYS,
+    check_domains,
     domain_bands,
     has_frames,
 )
 from headscarp.core.errors import SourceError
 from headscarp.core.provenance import describe_input
-from headscarp.core.stack import LABEL
+from headscarp.core.samples import CLASS, GROUP, PART
+from headscarp.core.stack import LABEL, check_stack
 from headscarp.sources.datasets import dataset_of
 from headscarp.sources.inventory.antecedents import Antecedents, read_antecedents
+from headscarp.sources.inventory.pairs import Pairs, read_pairs
 from headscarp.sources.world.domains import Look, Site, draw_site, simulate_sample
 from headscarp.sources.world.domains.ground import CELL_M
-
-CLASS = "class"
-"""Coordinate of simulated domains: what each place was simulated as."""
 
 Arrays = Mapping[str, Any]
 Variable = tuple[tuple[str, ...], tuple[int, ...], str, str]
@@ -61,10 +64,13 @@ class DomainSource:
     attrs: Mapping[str, Any]
     inputs: Sequence[Mapping[str, Any]]
     sample: Callable[[int], Arrays]
+    check: Callable[[xr.Dataset], xr.Dataset] = check_domains
 
 
 def domain_source(recipe: DomainsRecipe) -> DomainSource:
     """The source that a recipe names. Raises RecipeError, SourceError."""
+    if recipe.pairs:
+        return _paired(recipe, recipe.pairs)
     return _catalogued(recipe, recipe.antecedents) if recipe.antecedents else _simulated(recipe)
 
 
@@ -102,11 +108,7 @@ def _catalogued(recipe: DomainsRecipe, told: AntecedentsRecipe) -> DomainSource:
     for one in told.files:
         paths = [recipe.file(one.events), recipe.file(one.days)]
         read.append(read_antecedents(*paths, rain=told.rain, soil_moisture=told.soil_moisture))
-        for reference, path in zip((one.events, one.days), paths, strict=True):
-            known = dataset_of(reference) if reference.startswith("dataset:") else None
-            inputs.append(
-                describe_input(path, **({"licence": known.licence, "citation": known.citation} if known else {}))
-            )
+        inputs += [_described(*pair) for pair in zip((one.events, one.days), paths, strict=True)]
     if not any(len(part.ids) for part in read):
         raise SourceError("no event of [antecedents] has a date, a place and days before it; check the files")
     rows = [(p, e, k) for p, part in enumerate(read) for e in range(len(part.ids)) for k in range(told.cutoffs)]
@@ -117,7 +119,11 @@ def _catalogued(recipe: DomainsRecipe, told: AntecedentsRecipe) -> DomainSource:
     days = np.array([read[p].dates[e] - np.timedelta64(k, "D") for p, e, k in rows])
     return DomainSource(
         names=[f"{read[p].ids[e]}-{k}" for p, e, k in rows],
-        texts={"region": [told.files[p].region for p, _, _ in rows], "event_id": [read[p].ids[e] for p, e, _ in rows]},
+        texts={
+            "region": [told.files[p].region for p, _, _ in rows],
+            "event_id": [read[p].ids[e] for p, e, _ in rows],
+            CLASS: [read[p].triggers[e] for p, e, _ in rows],
+        },
         numbers={**{n: np.array(v) for n, v in numbers.items()}, "elevation_m": np.full(len(rows), np.nan)},
         cutoffs=days.astype("datetime64[ns]"),
         frames=1,
@@ -148,6 +154,71 @@ def _event(read: tuple[Antecedents, ...], rows: tuple[tuple[int, int, int], ...]
     out["event_days"] = np.float32(k + 0.5)  # told to the day
     out["thriving"] = np.uint8(0)
     return out | {name: np.full(1, 0 if dtype == "uint8" else np.nan, dtype) for name, dtype in FRAME_FACTS.items()}
+
+
+def _paired(recipe: DomainsRecipe, told: PairsRecipe) -> DomainSource:
+    """Each pair as a place of two frames. The class is of what lies between them; nothing is known of landslides.
+
+    Of the training part whole groups (squares of `group_deg`) validate.
+    """
+    references = [told.table, *(one.images for one in told.files)]
+    paths = [recipe.file(reference) for reference in references]
+    read = read_pairs(paths[1:], paths[0], class_column=told.class_column)
+    planes, *side = read.shape
+    if planes != len(told.bands) or side[0] != side[1]:
+        raise SourceError(
+            f"{paths[1]} holds frames of {planes} planes of {side[0]} x {side[1]} cells; needed: the "
+            f"{len(told.bands)} that [pairs] bands names, and squares"
+        )
+    part_of = {str(path): one.part for path, one in zip(paths[1:], told.files, strict=True)}
+    squares = [np.floor(degrees / told.group_deg) for degrees in (read.latitude, read.longitude)]
+    groups = [f"{row:g} {column:g}" for row, column in zip(*squares, strict=True)]
+    parts = _validating([part_of[path] for path, _ in read.places], groups, told.validation_share, recipe.seed)
+    days = read.windows[:, 1, 1]
+    return DomainSource(
+        names=read.ids,
+        texts={CLASS: read.classes, PART: parts, GROUP: groups},
+        numbers={"latitude": read.latitude, "longitude": read.longitude},
+        cutoffs=days.astype("datetime64[ns]"),
+        frames=2,
+        side_px=side[0],
+        bands=tuple(Band(name, "continuous", "1", "a frame before, one after", optional=True) for name in told.bands),
+        variables={"days": ((FRAME,), (2,), "float32", _FRAME_UNITS["days"])},
+        attrs={"note": "pairs of frames with a class, nothing of landslides", "pixel_m": told.pixel_m},
+        inputs=[_described(*pair) for pair in zip(references, paths, strict=True)],
+        sample=partial(_pair, read, told),
+        check=check_stack,
+    )
+
+
+def _pair(read: Pairs, told: PairsRecipe, number: int) -> Arrays:
+    pixels = read.pixels(number)
+    values = pixels.astype(np.float32) * np.float32(told.scale)
+    if told.no_data is not None:
+        values[pixels == told.no_data] = np.nan
+    middles = read.windows[number, :, 0] + (read.windows[number, :, 1] - read.windows[number, :, 0]) / 2
+    days = (middles - read.windows[number, 1, 1]) / np.timedelta64(1, "D")
+    return {**dict(zip(told.bands, np.moveaxis(values, 1, 0), strict=True)), "days": days.astype(np.float32)}
+
+
+def _validating(parts: Sequence[str], groups: Sequence[str], share: float, seed: int) -> list[str]:
+    """The parts, with groups of the training part, drawn from the seed, as validation until they hold the share."""
+    if "validation" in parts:
+        return list(parts)
+    training = [group for group, part in zip(groups, parts, strict=True) if part == "train"]
+    chosen: set[str] = set()
+    for group in np.random.default_rng(seed).permutation(sorted(set(training))).tolist():
+        if sum(one in chosen for one in training) >= share * len(training):
+            break
+        chosen.add(group)
+    validates = [part == "train" and group in chosen for group, part in zip(groups, parts, strict=True)]
+    return ["validation" if v else part for v, part in zip(validates, parts, strict=True)]
+
+
+def _described(reference: str, path: Path) -> Mapping[str, Any]:
+    """An input as provenance names it, with the licence of a registered data set."""
+    known = dataset_of(reference) if reference.startswith("dataset:") else None
+    return describe_input(path, **({"licence": known.licence, "citation": known.citation} if known else {}))
 
 
 def _variables(frames: int) -> dict[str, Variable]:

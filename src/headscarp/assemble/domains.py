@@ -19,7 +19,17 @@ from headscarp.assemble.domain_sources import PLACED, DomainSource, domain_sourc
 from headscarp.assemble.store import BandWriter
 from headscarp.core.artefact import check_output, clear_os_errors, finish, partial_path
 from headscarp.core.blocks import Done, Journal, run_blocks
-from headscarp.core.domains import CAUSE, CAUSES, DAY, HORIZON, HORIZONS_DAYS, SERIES_DAYS, check_domains, has_frames
+from headscarp.core.domains import (
+    CAUSE,
+    CAUSES,
+    DAY,
+    HORIZON,
+    HORIZONS_DAYS,
+    SERIES,
+    SERIES_DAYS,
+    check_domains,
+    has_frames,
+)
 from headscarp.core.provenance import made_by
 from headscarp.core.samples import SAMPLE, create_samples
 from headscarp.core.stack import complete_stack, open_stack
@@ -53,7 +63,7 @@ def build_domains(
         stack = open_stack(out)
         if json.loads(json.dumps(job)) != {key: stack.attrs.get("made", {}).get(key) for key in job}:
             check_output(out)  # it is another stack, which must not be lost
-        return check_domains(stack)
+        return source.check(stack)
     partial, journal_path = partial_path(out), out.with_name(f".{out.name}.journal")
     resume = resume and journal_path.exists() and (partial / "zarr.json").exists()
     journal = Journal(journal_path, {**job, "block": BLOCK_SAMPLES}, resume=resume)
@@ -73,7 +83,7 @@ def build_domains(
     finish(partial, out)
     with clear_os_errors(out):
         journal_path.unlink(missing_ok=True)
-    return check_domains(open_stack(out))
+    return source.check(open_stack(out))
 
 
 @dataclass(frozen=True)
@@ -107,11 +117,12 @@ class _DomainWork:
 
 def _create(path: Path, recipe: str, source: DomainSource) -> None:
     """An empty stack with all that is known of its samples at once."""
-    frames = {band.name: source.frames for band in source.bands if has_frames(band.name)}
+    pairs = source.check is not check_domains
+    frames = {band.name: source.frames for band in source.bands if pairs or has_frames(band.name)}
     coords: Mapping[str, object] = {
         "cutoff": (SAMPLE, source.cutoffs),
-        DAY: np.arange(-SERIES_DAYS, 0, dtype=np.int32),
-        CAUSE: np.array(CAUSES, object),
+        **({DAY: np.arange(-SERIES_DAYS, 0, dtype=np.int32)} if set(SERIES) <= set(source.variables) else {}),
+        **({CAUSE: np.array(CAUSES, object)} if "causes" in source.variables else {}),
         **({HORIZON: np.array(HORIZONS_DAYS, np.int32)} if "law" in source.variables else {}),
         **{name: (SAMPLE, values, {"units": PLACED[name]}) for name, values in source.numbers.items()},
     }

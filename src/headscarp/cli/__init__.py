@@ -25,6 +25,7 @@ from headscarp.cli.catalog import catalog
 from headscarp.cli.compare import compare
 from headscarp.cli.datasets import datasets
 from headscarp.cli.demo import demo
+from headscarp.cli.ensemble import ensemble
 from headscarp.cli.evaluate import evaluate
 from headscarp.cli.explain import explain
 from headscarp.cli.fetch import fetch
@@ -90,6 +91,7 @@ for _verb in (
     next_,
     forecast,
     latent,
+    ensemble,
     catalog,
     info,
     datasets,
@@ -98,11 +100,12 @@ for _verb in (
 
 _domains = typer.Typer(
     name="domains",
-    help="Many places with frames, weather and what came after, as one stack: `build`, `show`.",
+    help="Many places with frames, weather and what came after, as one stack: `build`, `show`, `metadata`.",
     no_args_is_help=True,
 )
 _domains.command()(_mendable(domains_verbs.build))
 _domains.command()(_mendable(domains_verbs.show))
+_domains.command()(_mendable(domains_verbs.metadata))
 app.add_typer(_domains)
 
 

@@ -27,12 +27,16 @@ def evaluate(
     best constant: 0 means no better than knowing how common landslides are.
 
     A forecast is scored per horizon on places and dates, beside its opponents, by region, with the gap between known
-    regions and the one held out.
+    regions and the one held out. Classes of places are scored beside the majority and a random forest.
 
         headscarp evaluate sacnn/ stack.zarr --out metrics/
     """
     from headscarp.train.judging import judges_places
+    from headscarp.train.kinds import judges_classes
 
+    if judges_classes(bundle):
+        _evaluate_kinds(bundle, stack, out, split=split, workers=workers, overwrite=overwrite)
+        return
     if judges_places(bundle):
         _evaluate_places(bundle, stack, out, split=split, workers=workers, delay_days=delay_days, overwrite=overwrite)
         return
@@ -41,6 +45,17 @@ def evaluate(
 
     evaluation = score(bundle, stack, out=out, split=split, label=label, workers=workers, overwrite=overwrite)
     page = write_evaluation_report(evaluation, bundle, stack, out)
+    say(evaluation.text)
+    tell(metrics=out / "metrics.csv", report=page)
+
+
+def _evaluate_kinds(bundle: Path, stack: Path, out: Path, **options: Any) -> None:
+    from headscarp.core.stack import open_stack
+    from headscarp.report.kinds import write_kinds_report
+    from headscarp.train.kinds import judge_kinds
+
+    evaluation = judge_kinds(bundle, stack, out=out, **options)
+    page = write_kinds_report(evaluation, out, notice="simulated" if open_stack(stack).attrs.get("simulated") else "")
     say(evaluation.text)
     tell(metrics=out / "metrics.csv", report=page)
 

@@ -22,6 +22,13 @@ def forecast(
     out: Out,
     horizon: Annotated[str, typer.Option("--horizon", help="1d, 3d, 7d, 30d or 180d.")] = "7d",
     frames: Annotated[int, typer.Option("--frames", help="At most so many frames, the newest.", min=1)] = 24,
+    prevalence: Annotated[
+        float | None,
+        typer.Option(
+            "--prevalence",
+            help="The true share of places that slide within the horizon, where you know it, such as 0.002.",
+        ),
+    ] = None,
     delay_days: Delay = None,
     workers: Workers = None,
     resume: Resume = False,
@@ -43,6 +50,7 @@ def forecast(
         date=date,
         horizon=horizon,
         frames=frames,
+        prevalence=prevalence,
         delay_days=delay_days,
         workers=workers,
         resume=resume,

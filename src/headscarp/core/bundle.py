@@ -31,7 +31,8 @@ class Bundle:
     headscarp.core.calibration. threshold: probability that maps are cut at, chosen on validation. split: plain values
     of the split. metrics: rows of the tidy table. made: provenance. label: name of the label band that it learned;
     None where that is not known. scales: mean and standard deviation of the continuous bands over training pixels, in
-    their units; empty where that is not known.
+    their units; empty where that is not known. members: how many nets it is the mean of; where there are several, the
+    weights of the first begin with "0.", those of the next with "1.", and so on.
     """
 
     net: str
@@ -46,6 +47,15 @@ class Bundle:
     made: Mapping[str, Any] = field(default_factory=dict)
     label: str | None = None
     scales: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    members: int = 1
+
+
+def member_weights(bundle: Bundle, k: int) -> dict[str, np.ndarray]:
+    """The weights of a member by the names that its net knows, k from 0."""
+    if bundle.members == 1:
+        return dict(bundle.weights)
+    prefix = f"{k}."
+    return {name.removeprefix(prefix): v for name, v in bundle.weights.items() if name.startswith(prefix)}
 
 
 def save_bundle(bundle: Bundle, path: str | Path, *, overwrite: bool = False) -> Path:
@@ -75,6 +85,7 @@ def write_bundle_files(bundle: Bundle, folder: Path) -> None:
         "made": dict(bundle.made),
         "label": bundle.label,
         "scales": {name: list(scale) for name, scale in bundle.scales.items()},
+        "members": bundle.members,
         "weights_sha256": hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest(),
     }
     write_json(folder / "bundle.json", record)
@@ -106,6 +117,7 @@ def open_bundle(path: str | Path) -> Bundle:
             made=record["made"],
             label=record.get("label"),
             scales={name: (float(mean), float(std)) for name, (mean, std) in record.get("scales", {}).items()},
+            members=int(record.get("members", 1)),
         )
     except (KeyError, TypeError, safetensors.SafetensorError) as error:
         raise BundleError(f"{path} is not a whole bundle ({error}); copy it again, or train again") from error

@@ -64,8 +64,8 @@ def has_frames(band: str) -> bool:
 
 
 def is_domains(stack: xr.Dataset) -> bool:
-    """Whether a stack of samples carries frames and days before a cut-off."""
-    return SAMPLE in stack.dims and FRAME in stack.dims and "days" in stack.variables
+    """Whether a stack of samples carries frames, days before a cut-off, and what came after."""
+    return SAMPLE in stack.dims and FRAME in stack.dims and {"days", "event_days"} <= set(stack.variables)
 
 
 def check_domains(stack: xr.Dataset) -> xr.Dataset:

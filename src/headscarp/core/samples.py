@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 import zarr
+from numpy.typing import NDArray
 
 from headscarp.core.artefact import clear_os_errors
 from headscarp.core.band import NO_VALUE, UNLABELLED, Band
@@ -25,6 +26,8 @@ PART = "part"
 """Coordinate along `sample`: the part of a given split that each is in, "" for none."""
 GROUP = "group"
 """Coordinate along `sample`: the neighbourhood that each lies in."""
+CLASS = "class"
+"""Coordinate along `sample`: what kind of place each is, or what befell it; "" where that is not known."""
 PIXEL_M = "pixel_m"
 """Attribute: side of a pixel on the ground, in metres."""
 
@@ -60,6 +63,23 @@ def sample_ids(stack: xr.Dataset) -> list[str]:
         if name in stack.coords:
             return [str(value) for value in stack[name].to_numpy()]
     return [str(i) for i in range(stack.sizes[SAMPLE])]
+
+
+def class_names(stack: xr.Dataset) -> tuple[str, ...]:
+    """The classes of the samples in the order of their names; none where the stack tells none."""
+    return tuple(sorted(set(_classes(stack)) - {""}))
+
+
+def class_codes(stack: xr.Dataset) -> NDArray[np.int64]:
+    """The class of each sample as its place in `class_names`, -1 where it is not known: (S,)."""
+    names = class_names(stack)
+    return np.array([names.index(name) if name else -1 for name in _classes(stack)], np.int64)
+
+
+def _classes(stack: xr.Dataset) -> list[str]:
+    if CLASS not in stack.coords:
+        return [""] * stack.sizes.get(SAMPLE, 1)
+    return [str(name) for name in np.ravel(stack[CLASS].to_numpy())]
 
 
 def create_samples(

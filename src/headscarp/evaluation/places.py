@@ -7,6 +7,7 @@ that do not say when the next event comes.
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -30,6 +31,16 @@ from headscarp.tiles.tiling import train_tiles
 
 RESAMPLES = 300
 _BATCH = 16
+
+
+class Placed(Protocol):
+    """What resampling has to know of N samples: their region and place, as `Truth` has them."""
+
+    @property
+    def region(self) -> NDArray[np.str_]: ...
+
+    @property
+    def place(self) -> NDArray[np.int64]: ...
 
 
 @dataclass(frozen=True)
@@ -141,10 +152,10 @@ def hazard_scores(said: Said, truth: Truth, rng: np.random.Generator) -> dict[st
     return {name: interval_of(float(drawn[0]), drawn[1:]) for name, drawn in values.items()}
 
 
-def resamples(truth: Truth, rng: np.random.Generator, count: int = RESAMPLES) -> Floats:
+def resamples(truth: Placed, rng: np.random.Generator, count: int = RESAMPLES) -> Floats:
     """(1 + count, N) how often each sample counts: once in the first row, then places drawn with replacement in each
     region."""
-    weights = np.ones((1 + count, len(truth.sample)))
+    weights = np.ones((1 + count, len(truth.place)))
     for region in np.unique(truth.region):
         rows = np.flatnonzero(truth.region == region)
         places, of_row = np.unique(truth.place[rows], return_inverse=True)

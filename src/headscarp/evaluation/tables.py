@@ -17,6 +17,7 @@ from headscarp.core.errors import OutputError
 from headscarp.evaluation.hazards import HAZARD_METRICS
 from headscarp.evaluation.intervals import Interval
 from headscarp.evaluation.metrics import METRICS
+from headscarp.evaluation.selective import KEPT
 
 PARTS = ("train", "validation", "test")
 OBJECT_SPLITS = ("objects", "area")
@@ -29,6 +30,10 @@ OBJECT_METRICS = (
 )
 HORIZON_NAMES = tuple(f" {days} d" for days in HORIZONS_DAYS)
 """Where places were judged, metrics end in a horizon, parts may be one region, and "gap" goes before a metric."""
+KIND_METRICS = ("macro_f1", "accuracy", "auroc", "nll", "ece", "set_coverage", "set_size", "set_cut", "n")
+"""Of classes of places; auroc is the mean over classes, each against all others. Also those of one class ("f1: mining",
+"auroc: mining"), and SUREST. Of forecasts accuracy and SUREST are of the longest horizon, sets are of causes."""
+SUREST = tuple(f"accuracy of the surest {100 * kept:.0f} %" for kept in KEPT[1:])
 CSV_NAME, JSON_NAME = "metrics.csv", "metrics.json"
 _MISSING = float("nan")
 
@@ -40,7 +45,8 @@ class MetricRow:
     part: train, validation or test. metric: a name in METRICS. Where polygons were scored, split is "objects" or
     "area", part one of OBJECT_PARTS and metric one of OBJECT_METRICS. Of forecasts metric is a name in HAZARD_METRICS
     and a horizon ("average_precision 7 d"), "gap: " before it, or the F1 of a cause ("cause_f1: rain"); part may be a
-    region ("region: india"). Raises OutputError on other names.
+    region ("region: india"). Of classes of places, and of confidence, see KIND_METRICS. Raises OutputError on other
+    names.
     """
 
     net: str
@@ -52,7 +58,9 @@ class MetricRow:
     high: float = _MISSING
 
     def __post_init__(self) -> None:
-        if _is_forecast(self.metric) and (self.part in PARTS or self.part.startswith("region: ")):
+        if (_is_forecast(self.metric) or _is_kind(self.metric)) and (
+            self.part in PARTS or self.part.startswith("region: ")
+        ):
             return
         polygons = self.split in OBJECT_SPLITS
         parts, metrics = (OBJECT_PARTS, OBJECT_METRICS) if polygons else (PARTS, tuple(METRICS))
@@ -154,6 +162,10 @@ def _is_forecast(metric: str) -> bool:
     name = metric.removeprefix("gap: ")
     of_horizon = any(name == known + days for known in HAZARD_METRICS for days in HORIZON_NAMES)
     return of_horizon or name in ("cause_f1", *(f"cause_f1: {cause}" for cause in CAUSES))
+
+
+def _is_kind(metric: str) -> bool:
+    return metric in (*KIND_METRICS, *SUREST) or metric.startswith(("f1: ", "auroc: "))
 
 
 def _row_of(record: Mapping[str, object]) -> MetricRow:

@@ -6,18 +6,21 @@ A newcomer adds a net as one file and one line here; the contract tests then run
 import difflib
 import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from headscarp.core.band import Band
-from headscarp.core.bundle import Bundle
+from headscarp.core.bundle import Bundle, member_weights
 from headscarp.core.errors import BundleError, RecipeError, StackError
 from headscarp.nets.anomaly import Anomaly
+from headscarp.nets.average import Average
 from headscarp.nets.baselines import Prevalence, Random, Slope
 from headscarp.nets.deeplab import DeepLab
 from headscarp.nets.forecast import Forecast
+from headscarp.nets.kind import Kind
 from headscarp.nets.logistic import LLR
 from headscarp.nets.mlp import NN, SANN
 from headscarp.nets.net import Net, Statistics
@@ -44,6 +47,7 @@ NETS: dict[str, type[Net]] = {
     "spectral": Spectral,
     "vae": VAE,
     "forecast": Forecast,
+    "kind": Kind,
 }
 
 __all__ = ["NETS", "make_net", "net_from_bundle", "weights_of"]
@@ -71,7 +75,13 @@ def make_net(
 
 
 def net_from_bundle(bundle: Bundle) -> Net:
-    """The trained net of a bundle, on the CPU, ready to predict. Raises BundleError where its parts do not match."""
+    """The trained net of a bundle, on the CPU, ready to predict; the mean of its members where it has several.
+
+    Raises BundleError where its parts do not match.
+    """
+    if bundle.members > 1:
+        whole = [replace(bundle, members=1, weights=member_weights(bundle, k)) for k in range(bundle.members)]
+        return Average([net_from_bundle(member) for member in whole]).eval()
     scaled = [band.name for band in bundle.bands if band.kind == "continuous"]
     unscaled = Statistics(mean=dict.fromkeys(scaled, 0.0), std=dict.fromkeys(scaled, 1.0))
     with torch.random.fork_rng(devices=[]):

@@ -22,7 +22,8 @@ class Batch:
     days: (B, T) float32, at most 0, days before the cut-off, NaN where no frame counts. present: (B, T) bool, a frame
         stands in this slot. metadata: (B, T, M) float32 in the order of `nets.metadata.FEATURES`, NaN where unknown.
         event_days: (B,) float32, days from the cut-off to the next event, inf for none, NaN unknown. causes: (B, K)
-        uint8, 1, 0 or 255. All for nets over time; None elsewhere.
+        uint8, 1, 0 or 255. kind: (B,) int64, the class of each place, -1 unknown. All for nets over time; None
+        elsewhere.
     """
 
     x: torch.Tensor
@@ -34,6 +35,7 @@ class Batch:
     metadata: torch.Tensor | None = None
     event_days: torch.Tensor | None = None
     causes: torch.Tensor | None = None
+    kind: torch.Tensor | None = None
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch on a device."""
@@ -51,4 +53,6 @@ class Batch:
             unknown["event_days"] = torch.full_like(self.event_days, float("nan"))
         if self.causes is not None:
             unknown["causes"] = torch.full_like(self.causes, UNLABELLED)
+        if self.kind is not None:
+            unknown["kind"] = torch.full_like(self.kind, -1)
         return replace(self, **unknown)

@@ -58,12 +58,14 @@ class Statistics:
 
     mean, std: by name of the continuous bands; std is never 0. prevalence: share of landslides among labelled pixels.
     metadata: by name of the numbers of frames, (mean, largest distance from it), for nets over time; never 0.
+    classes: by name of the classes of places, in their order, the share of training places that are of each.
     """
 
     mean: Mapping[str, float] = field(default_factory=dict)
     std: Mapping[str, float] = field(default_factory=dict)
     prevalence: float = 0.5
     metadata: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    classes: Mapping[str, float] = field(default_factory=dict)
 
 
 class Net(nn.Module, ABC):
@@ -93,6 +95,8 @@ class Net(nn.Module, ABC):
     """Whether x has frames in time, (B, T, C, H, W)."""
     judges_places: ClassVar[bool] = False
     """True where what is judged is a place as a whole, by what came after its cut-off, and not each of its pixels."""
+    judges_classes: ClassVar[bool] = False
+    """True where what is judged is the class of a place as a whole."""
     outputs: tuple[Output, ...] = (Output("probability"),)
 
     def __init__(self, bands: Sequence[Band], *, resolution_m: float, statistics: Statistics) -> None:

@@ -22,7 +22,9 @@ from headscarp.core.errors import BundleError, RecipeError, StackError
 from headscarp.core.grid import Grid, footprint_lonlat, ground_resolution_m, true_cell_size_m
 from headscarp.core.samples import PIXEL_M
 from headscarp.core.stack import band_attrs, feature_bands, fingerprint, make_stack, stack_bands, stack_grid
-from headscarp.nets import NETS
+from headscarp.nets import NETS, net_from_bundle
+from headscarp.nets.average import SPREAD
+from headscarp.prediction.prevalence import with_prevalence
 from headscarp.prediction.raster import predict
 from headscarp.terrain import slope
 from headscarp.tiles.dataset import as_stack
@@ -47,14 +49,17 @@ def forecast(
     horizon: str = "7d",
     delay_days: float | None = None,
     frames: int = MOST_FRAMES,
+    prevalence: float | None = None,
     **options: Any,
 ) -> Path:
     """Writes the forecast of a place from a date on as a map, in constant memory, and returns its path.
 
     stacks: of one place, as for `frames_before`. horizon: "1d", "3d", "7d", "30d" or "180d". delay_days: see
-    `tiles.series.with_delay`. frames: at most so many, the newest. options: of `predict`. Bands: the hazard within the
-    horizon, confidence, familiarity, causes, where. Raises BundleError for a bundle that does not forecast, RecipeError
-    for another horizon or no date, StackError, and as `predict`.
+    `tiles.series.with_delay`. frames: at most so many, the newest. prevalence: the true share of places that
+    slide within the horizon, see `with_prevalence`; None: that of the calibration. options: of `predict`. Bands: the
+    hazard within the horizon, confidence, familiarity, causes, where; of an ensemble also how far its members are
+    apart. Raises BundleError for a bundle that does not forecast, RecipeError for another horizon or no date,
+    StackError, and as `predict`.
     """
     bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
     if bundle.net not in NETS or not NETS[bundle.net].judges_places:
@@ -62,8 +67,11 @@ def forecast(
             f"the bundle holds the net {bundle.net!r}, which does not forecast; train one: --net forecast"
         )
     hazard = f"hazard: {horizon_days(horizon)} d"
+    if prevalence is not None:
+        bundle = with_prevalence(bundle, prevalence, horizon_days(horizon))
     stack = with_delay(frames_before(stacks, date, bands=bundle.bands, frames=frames), delay_days)
-    outputs = [o.name for o in NETS[bundle.net].outputs if o.name == hazard or not o.name.startswith("hazard: ")]
+    known = [output.name for output in net_from_bundle(bundle).outputs]
+    outputs = [name for name in known if "hazard: " not in name or name in (hazard, SPREAD + hazard)]
     return predict(bundle, stack, out, outputs=outputs, **{"block_px": BLOCK_PX, **options})
 
 

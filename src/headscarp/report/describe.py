@@ -79,7 +79,7 @@ def _bundle(path: Path) -> dict[str, Any]:
     bundle = open_bundle(path)
     scores = {f"{row['part']} {row['metric']}": row["value"] for row in bundle.metrics}
     return {
-        "kind": f"bundle: a trained {bundle.net}",
+        "kind": f"bundle: a trained {bundle.net}" + (f", {bundle.members} members" if bundle.members > 1 else ""),
         "bands": ", ".join(f"{b.name} ({b.units})" for b in bundle.bands),
         "ground resolution": f"{bundle.resolution_m:.4g} m",
         "calibration": bundle.calibration.get("kind", "none"),

@@ -14,11 +14,10 @@ from matplotlib.figure import Figure
 from headscarp.core.band import UNLABELLED
 from headscarp.core.domains import BACKSCATTER, HORIZONS_DAYS, SENSORS, check_domains, events_within
 from headscarp.core.errors import StackError
-from headscarp.core.samples import sample_ids
+from headscarp.core.samples import CLASS, sample_ids
 from headscarp.core.stack import open_stack
 from headscarp.report.figures import hillshade, save_figure
 
-CLASS = "class"
 _BRIGHT = 0.22  # reflectance that is drawn white
 _DECIBEL = ((-18.0, -3.0), (-25.0, -9.0))  # VV and VH, from black to white
 _LANDSAT = SENSORS.index("landsat") + 1
@@ -61,10 +60,10 @@ def places_figure(stack: xr.Dataset, samples: Sequence[int], *, frames: int = 6)
     grid = figure.subplots(len(samples), frames + 1, squeeze=False)
     for axes, number in zip(grid, samples, strict=True):
         place = stack.isel(sample=number).load()
-        _draw_ground(axes[0], place)
+        draw_ground(axes[0], place)
         there = np.flatnonzero(place["sensor"].to_numpy() > 0)[-frames:]
         for axis, slot in zip(axes[1:], there, strict=False):
-            _draw_frame(axis, place, int(slot))
+            draw_frame(axis, place, int(slot))
         for axis in axes:
             axis.set_xticks([])
             axis.set_yticks([])
@@ -80,13 +79,18 @@ def draw_places(path: str | Path, out: str | Path, samples: Sequence[str] = (), 
 
     Raises StackError for a stack of another kind and for names that it does not have.
     """
+    stack, chosen = chosen_places(path, samples)
+    return save_figure(places_figure(stack, chosen, frames=frames), out)
+
+
+def chosen_places(path: str | Path, samples: Sequence[str] = ()) -> tuple[xr.Dataset, list[int]]:
+    """A stack of domains, and the samples of these names, by default one of each class. Raises StackError."""
     stack = check_domains(open_stack(path))
     names = sample_ids(stack)
     unknown = [name for name in samples if name not in names]
     if unknown:
         raise StackError(f"{path} has no sample {unknown[0]!r}; its names are {names[0]} to {names[-1]}")
-    chosen = [names.index(name) for name in samples] or example_samples(stack)
-    return save_figure(places_figure(stack, chosen, frames=frames), out)
+    return stack, [names.index(name) for name in samples] or example_samples(stack)
 
 
 def example_samples(stack: xr.Dataset) -> list[int]:
@@ -107,7 +111,8 @@ def example_samples(stack: xr.Dataset) -> list[int]:
     return found
 
 
-def _draw_ground(axis: Any, place: xr.Dataset) -> None:
+def draw_ground(axis: Any, place: xr.Dataset) -> None:
+    """The relief of a place, with what it was simulated as, where it is, and what came."""
     side_km = place.attrs.get("pixel_m", 30.0) * place.sizes["x"] / 1000.0
     axis.imshow(hillshade(place["elevation"].to_numpy(), (side_km, side_km)), cmap="gray", vmin=0.0, vmax=1.0)
     name = str(place[CLASS].item()) if CLASS in place.coords else ""
@@ -117,7 +122,8 @@ def _draw_ground(axis: Any, place: xr.Dataset) -> None:
     axis.set_title(f"ground; {after}", fontsize=7)
 
 
-def _draw_frame(axis: Any, place: xr.Dataset, slot: int) -> None:
+def draw_frame(axis: Any, place: xr.Dataset, slot: int) -> None:
+    """One frame of a place, with the outline of what slides after the cut-off."""
     frame = place.isel(time=slot)
     landsat = int(frame["sensor"]) == _LANDSAT
     if landsat:

@@ -146,6 +146,19 @@ def intervals_figure(values: Mapping[str, Mapping[str, tuple[float, float, float
     return figure
 
 
+def selective_figure(curves: Mapping[str, Curve], usual: Mapping[str, float], what: str = "Accuracy") -> Figure:
+    """What the surest answers are worth, by name: (share of answers given, mean over them); usual: over all."""
+    figure, axes = _square("Share of answers given, the surest first", what, f"{what} of the surest answers")
+    for colour, (name, (share, value)) in zip(_colours(curves), curves.items(), strict=True):
+        axes.plot(share, value, color=colour, lw=1.6, label=f"{name}  {usual[name]:.3f} of all")
+    axes.set_aspect("auto")
+    axes.set_xlim(0, 1)
+    values = np.concatenate([value[np.isfinite(value)] for _, value in curves.values()] or [np.zeros(1)])
+    axes.set_ylim(max(0.0, float(values.min(initial=1.0)) - 0.05), 1.02 if what == "Accuracy" else None)
+    axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
 def hillshade(elevation: np.ndarray, extent_km: tuple[float, float]) -> np.ndarray:
     """Shaded relief in [0, 1] with light from the north-west; (y, x) float32, NaN as 1."""
     rows, cols = elevation.shape

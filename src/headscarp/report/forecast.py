@@ -9,12 +9,15 @@ from headscarp.core.domains import CAUSES, HORIZONS_DAYS
 from headscarp.core.provenance import read_made
 from headscarp.core.stack import open_stack
 from headscarp.evaluation.places import Said, Truth
-from headscarp.evaluation.tables import MetricRow
-from headscarp.report.figures import PALETTE, intervals_figure, save_figure
+from headscarp.evaluation.selective import COVERAGE, selective_curve
+from headscarp.evaluation.tables import SUREST, MetricRow
+from headscarp.report.figures import PALETTE, intervals_figure, save_figure, selective_figure
 from headscarp.report.page import Page, Section, Table, write_page
+from headscarp.train.confidence import rightness
 from headscarp.train.judging import GAP_METRICS, PlacesEvaluation, cause_confusion
 
 SHOWN = ("average_precision", "log_skill", "brier", "calibration_slope", "ece", "tss", "pod", "far", "csi", "auroc")
+_BESIDE = ("prevalence", "all_trees", "law")
 LEVELS = (0.01, 0.05, 0.2)
 """Edges of the levels of a warning, as probabilities: none, watch, warning, alarm."""
 LEVEL_NAMES = ("none: under 1 %", "watch: 1 to 5 %", "warning: 5 to 20 %", "alarm: over 20 %")
@@ -38,6 +41,8 @@ def write_places_report(evaluation: PlacesEvaluation, stack: str | Path, out: st
             ("Of the samples at each level, the share that an event followed.",),
             table=_warnings(said, truth),
         ),
+        Section("Confidence", _confidence_words(evaluation), table=surest_table(evaluation)),
+        Section("Sets of causes", _set_words(evaluation), table=set_table(evaluation)),
         Section("Figures", figures=tuple(_figures(evaluation, out))),
     ]
     page = Page(
@@ -79,6 +84,41 @@ def region_table(evaluation: PlacesEvaluation, days: int = 30) -> Table:
         for part in parts
     ]
     return Table((f"{days} d", *shown), tuple(rows))
+
+
+def surest_table(evaluation: PlacesEvaluation) -> Table:
+    """Who is right how often within the longest horizon, if only the surest answers are given."""
+    shown = ("accuracy", *SUREST)
+    rows = [(name, *(_cell(evaluation.value(m, net=name)) for m in shown)) for name in evaluation.names]
+    return Table(("", *shown), tuple(rows))
+
+
+def set_table(evaluation: PlacesEvaluation) -> Table:
+    """By region, how often the net's set of causes holds all that held, and how many causes are in it."""
+    parts = dict.fromkeys(row.part for row in evaluation.rows if row.metric == "set_coverage")
+    shown = ("set_coverage", "set_size")
+    rows = [(part, *(_cell(evaluation.value(metric, part=part)) for metric in shown)) for part in parts]
+    return Table(("", *shown), tuple(rows))
+
+
+def _confidence_words(evaluation: PlacesEvaluation) -> tuple[str, ...]:
+    return (
+        f"Said is whether it slides within {HORIZONS_DAYS[-1]} days, at 0.5. If only the surest answers are given, "
+        "this is how often they are right; who tells no confidence is as sure as the probability is far from 0.5.",
+    )
+
+
+def _set_words(evaluation: PlacesEvaluation) -> tuple[str, ...]:
+    rows = [row for row in evaluation.rows if row.metric == "set_coverage" and row.part.startswith("region: ")]
+    cut = evaluation.value("set_cut", part="validation").value
+    if not rows or not np.isfinite(cut):
+        return ("No causes are known in the validation part, so there are no sets.",)
+    worst = min(rows, key=lambda row: row.value)
+    return (
+        f"A cause is in the set of a place where its probability is {cut:.3f} or more; so cut, {100 * COVERAGE:.0f} % "
+        "of the validation places would have all their causes in it. A region of the validation part is judged by the "
+        f"cut of the others. Worst region: {worst.part.removeprefix('region: ')}, {100 * worst.value:.0f} %.",
+    )
 
 
 def _gap_words(evaluation: PlacesEvaluation) -> str:
@@ -126,6 +166,12 @@ def _figures(evaluation: PlacesEvaluation, out: Path) -> list[tuple[Path, str]]:
             figure = intervals_figure({"within 30 d": of_net}, metric)
             found.append((save_figure(figure, out / f"{metric}.png"), f"{metric} within 30 days, by who says it."))
     said, truth = evaluation.said[evaluation.net, "test"], evaluation.truth["test"]
+    shown = [name for name in evaluation.names if name in (evaluation.net, *_BESIDE)]
+    told = {name: rightness(evaluation.said[name, "test"], truth)[:2] for name in shown}
+    told = {name: pair for name, pair in told.items() if len(pair[0])}
+    curves = {name: selective_curve(*pair) for name, pair in told.items()}
+    figure = selective_figure(curves, {name: float(right.mean()) for name, (right, _) in told.items()})
+    found.append((save_figure(figure, out / "selective.png"), "Accuracy of the surest answers, by the share given."))
     found.append((save_figure(reliability(said, truth), out / "reliability.png"), "What came at each probability."))
     return found
 

@@ -29,7 +29,7 @@ class TilePixels:
 
     x: ([T,] C, H, W) float32, raw units, NaN (code 0 for categories) where not valid, mirrored off the raster.
     valid: (H, W) bool, on the raster and valid. y: (H, W) uint8, 1 landslide, 0 not, 255 does not count.
-    days, present (T,), metadata (T, M), event_days (), causes (K,): of series, as in `Batch`; None elsewhere.
+    days, present (T,), metadata (T, M), event_days (), causes (K,), kind (): of series, as in `Batch`; None elsewhere.
     """
 
     x: np.ndarray
@@ -40,6 +40,7 @@ class TilePixels:
     metadata: np.ndarray | None = None
     event_days: np.ndarray | None = None
     causes: np.ndarray | None = None
+    kind: np.ndarray | None = None
 
 
 class TileReader:
@@ -139,7 +140,7 @@ def _stacked(arrays: Sequence[np.ndarray]) -> torch.Tensor:
     return torch.from_numpy(np.stack(arrays) if len(arrays) > 1 else arrays[0][None])
 
 
-_FACTS = ("days", "present", "metadata", "event_days", "causes")
+_FACTS = ("days", "present", "metadata", "event_days", "causes", "kind")
 
 
 def mirrored(start: int, length: int, size: int) -> np.ndarray:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from headscarp.core.band import UNLABELLED
 from headscarp.core.domains import CAUSES, SENSORS, SERIES_DAYS, as_available, frames_available
 from headscarp.core.errors import StackError
-from headscarp.core.samples import PIXEL_M, has_samples
+from headscarp.core.samples import PIXEL_M, class_codes, has_samples
 from headscarp.core.stack import fingerprint
 from headscarp.nets.metadata import FEATURES, NAMES, RAIN_DAYS, SEASON_RAIN_DAYS, SEASON_SOIL_DAYS, SOIL_DAYS
 
@@ -41,7 +41,7 @@ class Series:
     days: (S, T) float32, at most 0, days before the cut-off, NaN in slots that do not count. present: (S, T) bool, a
     frame stands there and was published. metadata: (S, T, M) float32 in the order of `nets.metadata.FEATURES`, NaN
     where unknown. event_days: (S,) float32 to the next event, inf for none, NaN unknown. causes: (S, K) uint8, 1, 0 or
-    255.
+    255. kind: (S,) int64, the class of each place by its number in `core.samples.class_names`, -1 unknown.
     """
 
     days: Floats
@@ -49,6 +49,7 @@ class Series:
     metadata: Floats
     event_days: Floats
     causes: NDArray[np.uint8]
+    kind: NDArray[np.int64]
 
 
 def has_frames(stack: xr.Dataset) -> bool:
@@ -114,7 +115,7 @@ def read_series(stack: xr.Dataset) -> Series:
             metadata[:, :, i] = values.reshape(count, 1)
     metadata[~np.isfinite(metadata)] = np.nan
     causes = _of(stack, "causes", (count, len(CAUSES)), missing=UNLABELLED).astype(np.uint8)
-    return Series(days, present, metadata, _of(stack, "event_days", (count,)), causes)
+    return Series(days, present, metadata, _of(stack, "event_days", (count,)), causes, class_codes(stack))
 
 
 def turned_metadata(metadata: Floats, turns: int, flip: bool) -> Floats:

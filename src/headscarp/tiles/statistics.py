@@ -14,6 +14,7 @@ import xarray as xr
 from headscarp.core.band import UNLABELLED, Band
 from headscarp.core.blocks import Done, run_blocks
 from headscarp.core.errors import SplitError, StackError
+from headscarp.core.samples import class_codes, class_names
 from headscarp.core.stack import VALID
 from headscarp.core.tile import Tile, windows
 from headscarp.nets.metadata import NAMES
@@ -55,7 +56,18 @@ def training_statistics(
         dict(zip(names, std.tolist(), strict=True)),
         positives / labelled,
         {} if reader.series is None else metadata_scales(reader.series, split),
+        class_shares(reader.stack, split),
     )
+
+
+def class_shares(stack: xr.Dataset, split: Split | None) -> dict[str, float]:
+    """The share of each class among the training samples whose class is known, in the order of their names; {} where
+    the stack tells none. A class that no training sample is of counts for one sample, so that none is impossible."""
+    names, codes = class_names(stack), class_codes(stack)
+    if split is not None:
+        codes = codes[sorted({part.sample for part in split.part("train")})]
+    counts = np.maximum(np.bincount(codes[codes >= 0], minlength=len(names)), 1)
+    return dict(zip(names, (counts / counts.sum()).tolist(), strict=True)) if names else {}
 
 
 def metadata_scales(series: Series, split: Split | None) -> dict[str, tuple[float, float]]:

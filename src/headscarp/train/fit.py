@@ -33,6 +33,7 @@ from headscarp.train.checkpoint import CHECKPOINT, check_same_job, forget_checkp
 from headscarp.train.config import FitConfig, check_choice
 from headscarp.train.devices import check_batch_size, start_fabric
 from headscarp.train.judging import judged_bundle
+from headscarp.train.kinds import judged_kinds
 from headscarp.train.lesson import Ground
 from headscarp.train.log import EVENTS, HISTORY, EpochLog
 from headscarp.train.stage import cache_of, open_ground, trained_net
@@ -159,6 +160,8 @@ def _judged(net: Net, name: str, ground: Ground, config: FitConfig, made: Mappin
     )
     if net.judges_places:
         return judged_bundle(bundle, net, ground.stack, ground.split)
+    if net.judges_classes:
+        return judged_kinds(bundle, net, ground.stack, ground.split)
     if net.own_threshold is not None and not label_names(ground.stack):
         return replace(bundle, threshold=net.own_threshold)
     scores = evaluate(bundle, ground.stack, split=ground.split, parts=("validation",)).parts["validation"].histogram

@@ -27,6 +27,7 @@ from headscarp.tiles.dataset import as_stack
 from headscarp.tiles.fits import check_fits
 from headscarp.tiles.series import with_delay
 from headscarp.tiles.splits import Split, read_split, split_from_json
+from headscarp.train.confidence import confidence_rows
 from headscarp.train.opponents import OPPONENTS, place_table
 
 LAW = "law"
@@ -126,6 +127,7 @@ def judge_places(
     said |= _by_law(stack, truth)
     rows = place_rows(said, truth, split.kind, seed=seed)
     rows += region_rows(said, truth, split.kind, bundle.net, seed=seed)
+    rows += confidence_rows(said, truth, split.kind, bundle.net, seed=seed)
     evaluation = PlacesEvaluation(bundle.net, split.kind, tuple(rows), truth, said)
     if folder is not None:
         write_table(rows, folder)
@@ -142,7 +144,8 @@ def judged_bundle(bundle: Bundle, net: Net, stack: xr.Dataset, split: Split) -> 
     """
     said = run_places(net, stack, split, "validation", bands=bundle.bands, label="judging")
     truth = truth_of(stack, samples_of(split, "validation"))
-    rows = place_rows({(bundle.net, "validation"): said}, {"validation": truth}, split.kind)
+    of_part = {(bundle.net, "validation"): said}, {"validation": truth}
+    rows = place_rows(*of_part, split.kind) + confidence_rows(*of_part, split.kind, bundle.net)
     threshold = float(np.quantile(said.hazards[:, HORIZONS_DAYS.index(30)], 1 - ALARM_BUDGET))
     return replace(bundle, threshold=threshold, metrics=tuple(vars(row) for row in rows))
 

@@ -18,12 +18,14 @@ from headscarp.sources.inventory.nasa import read_nasa
 
 @dataclass(frozen=True, eq=False)
 class Antecedents:
-    """One event a row. ids, causes: (n,) texts, "unknown" where the catalogue does not say. dates: (n,) days.
+    """One event a row. ids, causes: (n,) texts, "unknown" where the catalogue does not say. triggers: (n,) its own
+    words for what set the event off, "" where it has none. dates: (n,) days.
     latitude, longitude: (n,) degrees. rain_mm_per_day, soil_moisture (m3/m3): (n, days), oldest first, the last one the
     day of the event itself; NaN missing."""
 
     ids: tuple[str, ...]
     causes: tuple[str, ...]
+    triggers: tuple[str, ...]
     dates: NDArray[np.datetime64]
     latitude: NDArray[np.float64]
     longitude: NDArray[np.float64]
@@ -63,6 +65,7 @@ def read_antecedents(events: str | Path, days: str | Path, *, rain: str, soil_mo
     return Antecedents(
         tuple(ids),
         tuple(table["cause"].astype(str)),
+        tuple(table["original_landslide_trigger"].fillna("").astype(str)),
         dates,
         places.y.to_numpy(np.float64),
         places.x.to_numpy(np.float64),
