@@ -1,7 +1,7 @@
 """The recipe of a stack of domains: a complete TOML file, read into frozen values and checked.
 
-One of [simulate], [antecedents] and [pairs]. Refuses unknown keys and regions, and sizes that a simulated place
-cannot have.
+One of [simulate], [antecedents], [pairs] and [scenarios]. Refuses unknown keys and regions, and sizes that a simulated
+place cannot have.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,6 +12,7 @@ from typing import Any
 from headscarp.assemble.keys import as_table, make, nearest, plain, read_toml
 from headscarp.assemble.samples import PARTS
 from headscarp.core.errors import RecipeError
+from headscarp.core.scenarios import TASKS
 from headscarp.sources.datasets import dataset_file
 from headscarp.sources.world.domains import REGIONS, Look
 
@@ -70,6 +71,18 @@ class PairsRecipe:
 
 
 @dataclass(frozen=True)
+class ScenariosRecipe:
+    """The [scenarios] of a recipe of domains. See docs/scenario.md for each key."""
+
+    places_per_region: int
+    regions: tuple[str, ...] = tuple(REGIONS)
+    tasks: tuple[str, ...] = TASKS
+    futures: int = 4
+    side_px: int = 32
+    years: tuple[int, ...] = (2015, 2022)
+
+
+@dataclass(frozen=True)
 class DomainsRecipe:
     """Everything that decides a stack of domains. folder: what relative paths start from."""
 
@@ -78,16 +91,18 @@ class DomainsRecipe:
     simulate: SimulateRecipe | None = None
     antecedents: AntecedentsRecipe | None = None
     pairs: PairsRecipe | None = None
+    scenarios: ScenariosRecipe | None = None
     train: Mapping[str, Any] = field(default_factory=dict)
     folder: Path = field(default=Path(), compare=False)
 
     @property
     def look(self) -> Look:
         """How simulated samples are made. Raises RecipeError where the recipe has none."""
-        told = self.simulate
+        told = self.simulate or self.scenarios
         if told is None:
-            raise RecipeError(f"the recipe {self.name!r} has no [simulate]")
-        return Look(self.seed, told.frames, told.side_px, (told.years[0], told.years[1]))
+            raise RecipeError(f"the recipe {self.name!r} has no [simulate] and no [scenarios]")
+        frames = self.simulate.frames if self.simulate else 1
+        return Look(self.seed, frames, told.side_px, (told.years[0], told.years[1]))
 
     def resolved(self) -> dict[str, Any]:
         """The recipe with every default written out, as plain values; paths stay as they were given."""
@@ -115,7 +130,8 @@ def domains_recipe_from_dict(data: Mapping[str, Any], *, folder: str | Path = ".
         nearest(str(key), ("name", "seed", "train", *_SECTIONS), "key", "the recipe")
     told = [name for name in _SECTIONS if name in data]
     if len(told) != 1:
-        raise RecipeError("a recipe of domains needs one of [simulate], [antecedents] and [pairs]; give one of them")
+        known = ", ".join(f"[{name}]" for name in _SECTIONS)
+        raise RecipeError(f"a recipe of domains needs one of {known}; give one of them")
     data[told[0]] = _SECTIONS[told[0]](data[told[0]])
     recipe: DomainsRecipe = make(DomainsRecipe, {**data, "folder": Path(folder)}, "the recipe")
     if recipe.seed < 0:
@@ -125,19 +141,35 @@ def domains_recipe_from_dict(data: Mapping[str, Any], *, folder: str | Path = ".
 
 def _simulate(table: Any) -> SimulateRecipe:
     simulate: SimulateRecipe = make(SimulateRecipe, table, "[simulate]")
-    for region in simulate.regions:
-        nearest(region, REGIONS, "region", "[simulate] regions")
-    if not simulate.regions or len(set(simulate.regions)) < len(simulate.regions):
-        raise RecipeError(f"[simulate] regions is {list(simulate.regions)}; name at least one region, each once")
-    limits = {"samples_per_region": (1, 100_000), "frames": (1, 60), "side_px": (16, 512)}
-    for key, (low, high) in limits.items():
-        value = getattr(simulate, key)
-        if not low <= value <= high:
-            raise RecipeError(f"[simulate] {key} is {value}; it has to be from {low} to {high}")
-    years = simulate.years
-    if len(years) != 2 or not 1900 <= years[0] <= years[1] <= 2100:
-        raise RecipeError(f"[simulate] years is {list(years)}; give the first and the last year, such as [2015, 2022]")
+    _check_places(simulate, "[simulate]", {"samples_per_region": (1, 100_000), "frames": (1, 60), "side_px": (16, 512)})
     return simulate
+
+
+def _scenarios(table: Any) -> ScenariosRecipe:
+    scenarios: ScenariosRecipe = make(ScenariosRecipe, table, "[scenarios]")
+    _check_places(
+        scenarios, "[scenarios]", {"places_per_region": (1, 100_000), "futures": (1, 64), "side_px": (16, 512)}
+    )
+    for task in scenarios.tasks:
+        nearest(task, TASKS, "task", "[scenarios] tasks")
+    if not scenarios.tasks or len(set(scenarios.tasks)) < len(scenarios.tasks):
+        raise RecipeError(f"[scenarios] tasks is {list(scenarios.tasks)}; name at least one task, each once")
+    return scenarios
+
+
+def _check_places(told: Any, section: str, limits: Mapping[str, tuple[int, int]]) -> None:
+    """What all simulated places have in common. Raises RecipeError."""
+    for region in told.regions:
+        nearest(region, REGIONS, "region", f"{section} regions")
+    if not told.regions or len(set(told.regions)) < len(told.regions):
+        raise RecipeError(f"{section} regions is {list(told.regions)}; name at least one region, each once")
+    for key, (low, high) in limits.items():
+        value = getattr(told, key)
+        if not low <= value <= high:
+            raise RecipeError(f"{section} {key} is {value}; it has to be from {low} to {high}")
+    years = told.years
+    if len(years) != 2 or not 1900 <= years[0] <= years[1] <= 2100:
+        raise RecipeError(f"{section} years is {list(years)}; give the first and the last year, such as [2015, 2022]")
 
 
 def _antecedents(table: Any) -> AntecedentsRecipe:
@@ -171,4 +203,9 @@ def _pairs(table: Any) -> PairsRecipe:
     return pairs
 
 
-_SECTIONS: dict[str, Callable[[Any], Any]] = {"simulate": _simulate, "antecedents": _antecedents, "pairs": _pairs}
+_SECTIONS: dict[str, Callable[[Any], Any]] = {
+    "simulate": _simulate,
+    "antecedents": _antecedents,
+    "pairs": _pairs,
+    "scenarios": _scenarios,
+}

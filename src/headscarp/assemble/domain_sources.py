@@ -1,12 +1,12 @@
 """Where the samples of a stack of domains come from: what is known of all at once, and each when it is asked for.
 
-Simulated places come with frames, a class and their law. Events of a catalogue come with the days before them and
-nothing else: one empty slot, one empty cell. Pairs come with a frame before and one after, and the class of what
-happened in between. Refuses recipes whose events have no date.
+Simulated places come with frames, a class and their law; scenarios are pictures of them before and after a task.
+Events of a catalogue come with the days before them and nothing else: one empty slot, one empty cell. Pairs come with a
+frame before and one after, and the class of what happened in between. Refuses recipes whose events have no date.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from headscarp.assemble.domain_recipe import AntecedentsRecipe, DomainsRecipe, PairsRecipe
+from headscarp.assemble.domain_recipe import AntecedentsRecipe, DomainsRecipe, PairsRecipe, ScenariosRecipe
 from headscarp.core.band import UNLABELLED, Band
 from headscarp.core.domains import (
     CAUSE,
@@ -34,11 +34,20 @@ from headscarp.core.domains import (
 from headscarp.core.errors import SourceError
 from headscarp.core.provenance import describe_input
 from headscarp.core.samples import CLASS, GROUP, PART
+from headscarp.core.scenarios import FUTURE, TASK, check_scenarios, scenario_bands
 from headscarp.core.stack import LABEL, check_stack
 from headscarp.sources.datasets import dataset_of
 from headscarp.sources.inventory.antecedents import Antecedents, read_antecedents
 from headscarp.sources.inventory.pairs import Pairs, read_pairs
-from headscarp.sources.world.domains import Look, Site, draw_site, simulate_sample
+from headscarp.sources.world.domains import (
+    Look,
+    Site,
+    after_days,
+    draw_scene,
+    draw_site,
+    simulate_future,
+    simulate_sample,
+)
 from headscarp.sources.world.domains.ground import CELL_M
 
 Arrays = Mapping[str, Any]
@@ -51,6 +60,7 @@ class DomainSource:
     """What a stack of domains is made of. names, texts, numbers, cutoffs: of each sample; numbers in _PLACED.
 
     frames, side_px: slots and cells of a side. bands, variables: what each sample gives, by `sample(number)`.
+    whole_numbers: more coordinates of each sample. check: of the layout that is built.
     """
 
     names: Sequence[str]
@@ -65,12 +75,15 @@ class DomainSource:
     inputs: Sequence[Mapping[str, Any]]
     sample: Callable[[int], Arrays]
     check: Callable[[xr.Dataset], xr.Dataset] = check_domains
+    whole_numbers: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
 def domain_source(recipe: DomainsRecipe) -> DomainSource:
     """The source that a recipe names. Raises RecipeError, SourceError."""
     if recipe.pairs:
         return _paired(recipe, recipe.pairs)
+    if recipe.scenarios:
+        return _scenes(recipe, recipe.scenarios)
     return _catalogued(recipe, recipe.antecedents) if recipe.antecedents else _simulated(recipe)
 
 
@@ -97,6 +110,45 @@ def _simulated(recipe: DomainsRecipe) -> DomainSource:
 
 def _simulate(sites: tuple[Site, ...], look: Look, number: int) -> Arrays:
     return simulate_sample(sites[number], look)
+
+
+def _scenes(recipe: DomainsRecipe, told: ScenariosRecipe) -> DomainSource:
+    """Every future of every task at each place. Of five places of a region one judges, and of ten one validates."""
+    look = recipe.look
+    places = [
+        (draw_scene(region, number, look), number)
+        for region in told.regions
+        for number in range(told.places_per_region)
+    ]
+    rows = [
+        (site, number, task, future) for site, number in places for task in told.tasks for future in range(told.futures)
+    ]
+    part = [PARTS_IN_TURN[number % len(PARTS_IN_TURN)] for _, number, _, _ in rows]
+    return DomainSource(
+        names=[f"{site.id}-{task}-{future}" for site, _, task, future in rows],
+        texts={
+            "region": [site.region for site, *_ in rows],
+            TASK: [task for _, _, task, _ in rows],
+            GROUP: [site.id for site, *_ in rows],
+            PART: part,
+        },
+        numbers={name: np.array([getattr(site, name) for site, *_ in rows]) for name in PLACED},
+        cutoffs=np.array([site.cutoff for site, *_ in rows], "datetime64[ns]"),
+        frames=0,
+        side_px=look.side_px,
+        bands=scenario_bands("simulated scenarios"),
+        variables={"after_days": ((), (), "float32", "d from the task to the picture after it")},
+        attrs={"simulated": True, "note": "simulated; no real place or event", "pixel_m": CELL_M},
+        inputs=(),
+        sample=partial(_scene, tuple((site, task, future) for site, _, task, future in rows), look),
+        check=check_scenarios,
+        whole_numbers={FUTURE: [future for *_, future in rows]},
+    )
+
+
+def _scene(rows: tuple[tuple[Site, str, int], ...], look: Look, number: int) -> Arrays:
+    site, task, future = rows[number]
+    return {**simulate_future(site, look, task, future), "after_days": np.float32(after_days(site, look, task))}
 
 
 def _catalogued(recipe: DomainsRecipe, told: AntecedentsRecipe) -> DomainSource:
@@ -232,6 +284,8 @@ def _variables(frames: int) -> dict[str, Variable]:
     return facts | {"event_days": ((), (), "float32", "d after the cut-off"), "thriving": ((), (), "uint8", "1")}
 
 
+PARTS_IN_TURN = ("train", "train", "train", "test", "train", "train", "train", "validation", "test", "train")
+"""Parts of the places of a region, by the last digit of their number."""
 PLACED = {"latitude": "degrees_north", "longitude": "degrees_east", "elevation_m": "m"}
 """Numbers of a sample that are coordinates, and their units."""
 _FRAME_UNITS = {"days": "d from the cut-off", "sun_elevation": "degree", "sun_azimuth": "degree"}

@@ -25,7 +25,6 @@ from headscarp.core.domains import (
     DAY,
     HORIZON,
     HORIZONS_DAYS,
-    SERIES,
     SERIES_DAYS,
     check_domains,
     has_frames,
@@ -117,13 +116,18 @@ class _DomainWork:
 
 def _create(path: Path, recipe: str, source: DomainSource) -> None:
     """An empty stack with all that is known of its samples at once."""
-    pairs = source.check is not check_domains
-    frames = {band.name: source.frames for band in source.bands if pairs or has_frames(band.name)}
+    paired = source.check is not check_domains
+    frames = {b.name: source.frames for b in source.bands if source.frames and (paired or has_frames(b.name))}
+    axes = {
+        DAY: np.arange(-SERIES_DAYS, 0, dtype=np.int32),
+        CAUSE: np.array(CAUSES, object),
+        HORIZON: np.array(HORIZONS_DAYS, np.int32),
+    }
+    needed = {dim for dims, *_ in source.variables.values() for dim in dims}
     coords: Mapping[str, object] = {
         "cutoff": (SAMPLE, source.cutoffs),
-        **({DAY: np.arange(-SERIES_DAYS, 0, dtype=np.int32)} if set(SERIES) <= set(source.variables) else {}),
-        **({CAUSE: np.array(CAUSES, object)} if "causes" in source.variables else {}),
-        **({HORIZON: np.array(HORIZONS_DAYS, np.int32)} if "law" in source.variables else {}),
+        **{name: values for name, values in axes.items() if name in needed},
+        **{name: (SAMPLE, np.array(values, np.int32)) for name, values in source.whole_numbers.items()},
         **{name: (SAMPLE, values, {"units": PLACED[name]}) for name, values in source.numbers.items()},
     }
     create_samples(

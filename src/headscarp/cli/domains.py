@@ -22,8 +22,8 @@ def build(
 
     With [simulate] in the recipe the places are simulated, from a known law of their landslides, and everything says
     so; with [antecedents] they are events of a catalogue with the rain before them, without frames; with [pairs] a
-    frame before and one after of places, each with a class. A build that was stopped goes on with `--resume` to the
-    same bytes.
+    frame before and one after of places, each with a class; with [scenarios] simulated pictures before and after a
+    task, with several futures of each place. A build that was stopped goes on with `--resume` to the same bytes.
 
         headscarp domains build recipes/domains.toml --out domains.zarr
     """
@@ -35,7 +35,8 @@ def build(
     if dry_run:
         source = domain_source(parsed)
         side = f"{source.side_px} x {source.side_px} cells of {source.attrs['pixel_m']:g} m"
-        say(f"{len(source.names)} samples of {source.frames} slots, {side}")
+        slots = f"{source.frames} slots" if source.frames else "a picture before and one after"
+        say(f"{len(source.names)} samples of {slots}, {side}")
         told = next(name for name in ("region", "class") if name in source.texts)
         say(f"{source.attrs['note']}; {told}: {', '.join(dict.fromkeys(source.texts[told]))}")
         say(f"cut-offs from {str(source.cutoffs.min())[:10]} to {str(source.cutoffs.max())[:10]}")

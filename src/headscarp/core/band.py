@@ -9,9 +9,10 @@ from typing import Any, Literal, get_args
 
 from headscarp.core.errors import StackError
 
-Kind = Literal["continuous", "direction", "categorical", "label", "mask"]
+Kind = Literal["continuous", "direction", "categorical", "label", "mask", "target"]
 """continuous: float32, NaN missing. direction: float32 degrees clockwise from north in [0, 360), NaN where there is
-none. categorical: uint8 codes, 0 = no value. label: uint8 1 landslide, 0 not, 255 unlabelled. mask: uint8, 1 valid."""
+none. categorical: uint8 codes, 0 = no value. label: uint8 1 landslide, 0 not, 255 unlabelled. mask: uint8, 1 valid.
+target: float32, what a net is to make, NaN unknown; no net reads it."""
 
 NO_VALUE = 0
 UNLABELLED = 255
@@ -50,11 +51,11 @@ class Band:
 
     @property
     def dtype(self) -> str:
-        return "float32" if self.kind in ("continuous", "direction") else "uint8"
+        return "float32" if self.kind in ("continuous", "direction", "target") else "uint8"
 
     @property
     def is_feature(self) -> bool:
-        """True for what a net may read: everything but labels and masks."""
+        """True for what a net may read: everything but labels, masks and targets."""
         return self.kind in ("continuous", "direction", "categorical")
 
     def to_json(self) -> dict[str, Any]:

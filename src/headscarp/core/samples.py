@@ -31,7 +31,14 @@ CLASS = "class"
 PIXEL_M = "pixel_m"
 """Attribute: side of a pixel on the ground, in metres."""
 
-_FILL = {"continuous": np.nan, "direction": np.nan, "categorical": NO_VALUE, "label": UNLABELLED, "mask": 0}
+_FILL = {
+    "continuous": np.nan,
+    "direction": np.nan,
+    "categorical": NO_VALUE,
+    "label": UNLABELLED,
+    "mask": 0,
+    "target": np.nan,
+}
 
 
 def has_samples(stack: xr.Dataset) -> bool:

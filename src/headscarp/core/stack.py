@@ -29,7 +29,7 @@ VALID = "valid"
 FORMAT = 1
 
 _DIMENSIONS = ("sample", "time", "y", "x")
-_FILL = {"continuous": np.nan, "direction": np.nan, "categorical": 0, "label": UNLABELLED, "mask": 0}
+_FILL = {"continuous": np.nan, "direction": np.nan, "categorical": 0, "label": UNLABELLED, "mask": 0, "target": np.nan}
 
 
 def open_stack(path: str | Path) -> xr.Dataset:

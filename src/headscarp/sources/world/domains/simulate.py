@@ -26,7 +26,7 @@ FUTURES = 64
 HISTORY_DAYS = 480
 """Frames are at most this old."""
 _LANDSAT_EVERY, _RADAR_EVERY = 8, 12
-_LANDSAT_UTC, _RADAR_UTC = 10.2, 18.0  # local solar time; turned into UTC by longitude
+LANDSAT_UTC, _RADAR_UTC = 10.2, 18.0  # local solar time; turned into UTC by longitude
 _CHOICE_DAYS = 60
 _BEFORE_DAYS = HISTORY_DAYS + 120  # the first months let the soil forget how wet it began
 _ALIKE = {10: 0.8, 30: 0.5}
@@ -108,7 +108,7 @@ def simulate_sample(site: Site, look: Look) -> Arrays:
     start, (wet, left, heavy, water) = site.cutoff.timetuple().tm_yday, past.states[0, -1].tolist()
     state = (wet, left, heavy, water)
     futures = simulate_days(region, start, HORIZON_DAYS, state, _rng(site.region, site.number, look, 4), series=FUTURES)
-    coming = np.random.default_rng([*_seed(site.region, site.number, look), 5, look.future])
+    coming = np.random.default_rng([*sample_seed(site.region, site.number, look), 5, look.future])
     weather = simulate_days(region, start, HORIZON_DAYS, state, coming)
     event = draw_event(law, place, story, weather, coming)
     rain = past.rain_mm_per_day[0, -SERIES_DAYS:]
@@ -145,7 +145,7 @@ def past_days(site: Site, look: Look) -> Days:
 def _frames(site: Site, look: Look, place: Place, story: Story, moisture: NDArray[np.float32]) -> Arrays:
     """The bands of all slots and what is told of each frame. moisture: (days,) up to the cut-off."""
     shape = (look.frames, look.side_px, look.side_px)
-    seed = _seed(site.region, site.number, look)
+    seed = sample_seed(site.region, site.number, look)
     setting = Setting(REGIONS[site.region], place, story, site.latitude, site.longitude, seed, look.cloudiness)
     reflectance = np.full((6, *shape), np.nan, np.float32)
     echoes = np.full((2, *shape), np.nan, np.float32)
@@ -154,7 +154,7 @@ def _frames(site: Site, look: Look, place: Place, story: Story, moisture: NDArra
     sensor = np.zeros(look.frames, np.uint8)
     midnight = datetime(site.cutoff.year, site.cutoff.month, site.cutoff.day)
     for slot, (day, which) in enumerate(_passes(site, look)):
-        hour = (_LANDSAT_UTC if which == 1 else _RADAR_UTC) - site.longitude / 15.0
+        hour = (LANDSAT_UTC if which == 1 else _RADAR_UTC) - site.longitude / 15.0
         moment = moment_of(midnight, float(day), hour % 24.0)
         before = moisture[len(moisture) + day - 29 : len(moisture) + day + 1]
         facts["days"][slot], sensor[slot] = day, which
@@ -197,9 +197,10 @@ def _rain_beside(site: Site, look: Look, region: Region, rain: NDArray[np.float3
     }
 
 
-def _seed(region: str, number: int, look: Look) -> tuple[int, ...]:
+def sample_seed(region: str, number: int, look: Look) -> tuple[int, ...]:
+    """What everything random of a sample begins with."""
     return look.seed, zlib.crc32(region.encode()), number
 
 
 def _rng(region: str, number: int, look: Look, stream: int) -> np.random.Generator:
-    return np.random.default_rng([*_seed(region, number, look), stream])
+    return np.random.default_rng([*sample_seed(region, number, look), stream])
