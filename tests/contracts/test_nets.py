@@ -36,6 +36,8 @@ ARGUMENTS: dict[str, dict] = {
     "vae": {"place_px": 16, "base": 4, "latents": 4},
     "forecast": {"place_px": 16, "channels": 8},
     "kind": {"place_px": 16, "channels": 8, "classes": ["holds", "slides"]},
+    "flow": {"base": 4, "levels": 1, "steps": 2, "change": ["slope"], "task": "mining"},
+    "direct": {"base": 4, "levels": 1, "change": ["slope"], "task": "mining"},
 }
 NO_WEIGHTS = {"random", "spectral"}
 CANNOT_LEARN = {
@@ -47,6 +49,8 @@ CANNOT_LEARN = {
     "vae": "it knows no labels; tests/forecast/test_vae.py looks at what it rebuilds",
     "forecast": "it judges places by what came later; tests/forecast/test_forecast_laws.py plants a rule for that",
     "kind": "it judges places by their class; tests/forecast/test_kinds.py plants a rule for that",
+    "flow": "it learns pictures; tests/scenario/test_future_nets.py plants a task",
+    "direct": "it learns pictures; tests/scenario/test_future_nets.py plants a task",
 }
 MISSING_IS_LEFT_OUT = {
     "spectral": "where a band is missing the others decide; tests/nets/test_spectral_net.py",
@@ -98,7 +102,11 @@ def batch_of(name, *worlds):
 
 
 def given(name, batch):
-    """The batch as the net wants it: nets over time get three frames, and an event where there is a landslide."""
+    """The batch as the net wants it: nets over time get three frames, and an event where there is a landslide; nets
+    that make pictures one that is steeper where there is."""
+    if NETS[name].makes_pictures and batch.y is not None:
+        after = torch.nan_to_num(batch.x[:, 1:2]) + 5.0 * (batch.y == 1)[:, None]
+        return replace(batch, after=after, task=torch.full((len(batch.x),), 3))
     if NETS[name].frames != "needed":
         return batch
     b = len(batch.x)

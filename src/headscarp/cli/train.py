@@ -24,6 +24,8 @@ from headscarp.cli.options import (
 )
 from headscarp.cli.output import say, tell
 
+_TOLD = ("nll", "skill", "auroc", "crps_ndvi", "mask_iou")
+
 
 def train(
     stack: StackPath,
@@ -52,6 +54,9 @@ def train(
     ] = None,
     workers: Workers = None,
     seed: Seed = None,
+    allow_generated: Annotated[
+        bool | None, typer.Option("--allow-generated", help="Learn from bands that a net has made, too.")
+    ] = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -89,6 +94,7 @@ def train(
         precision=precision,
         workers=workers,
         seed=seed,
+        allow_generated=allow_generated,
     )
     settings = configs.get(net, configs[""])
     chosen = chosen_split(opened, split, **options)
@@ -97,5 +103,5 @@ def train(
     )
     rows = [row for row in bundle.metrics if row.get("part") == "validation" and row["value"] is not None]
     scores = {row["metric"]: row["value"] for row in rows}
-    tell(bundle=out, **{f"validation_{k}": f"{scores[k]:.4f}" for k in ("nll", "skill", "auroc") if k in scores})
+    tell(bundle=out, **{f"validation_{k}": f"{scores[k]:.4f}" for k in _TOLD if k in scores})
     say(f"next: headscarp evaluate {out} {stack} --out metrics/")

@@ -19,6 +19,8 @@ from headscarp.nets.anomaly import Anomaly
 from headscarp.nets.average import Average
 from headscarp.nets.baselines import Prevalence, Random, Slope
 from headscarp.nets.deeplab import DeepLab
+from headscarp.nets.direct import Direct
+from headscarp.nets.flow import Flow
 from headscarp.nets.forecast import Forecast
 from headscarp.nets.kind import Kind
 from headscarp.nets.logistic import LLR
@@ -48,6 +50,8 @@ NETS: dict[str, type[Net]] = {
     "vae": VAE,
     "forecast": Forecast,
     "kind": Kind,
+    "flow": Flow,
+    "direct": Direct,
 }
 
 __all__ = ["NETS", "make_net", "net_from_bundle", "weights_of"]

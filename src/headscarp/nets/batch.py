@@ -24,6 +24,8 @@ class Batch:
         event_days: (B,) float32, days from the cut-off to the next event, inf for none, NaN unknown. causes: (B, K)
         uint8, 1, 0 or 255. kind: (B,) int64, the class of each place, -1 unknown. All for nets over time; None
         elsewhere.
+    after: (B, K, H, W) float32, what K of the bands look like after a task, NaN where unknown. task: (B,) int64, its
+        place in core.scenarios.TASKS. metadata of these: (B, M), as core.scenarios.TOLD. For nets that make pictures.
     """
 
     x: torch.Tensor
@@ -36,6 +38,8 @@ class Batch:
     event_days: torch.Tensor | None = None
     causes: torch.Tensor | None = None
     kind: torch.Tensor | None = None
+    after: torch.Tensor | None = None
+    task: torch.Tensor | None = None
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch on a device."""

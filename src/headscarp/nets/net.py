@@ -97,6 +97,9 @@ class Net(nn.Module, ABC):
     """True where what is judged is a place as a whole, by what came after its cut-off, and not each of its pixels."""
     judges_classes: ClassVar[bool] = False
     """True where what is judged is the class of a place as a whole."""
+    makes_pictures: ClassVar[bool] = False
+    """True where what is predicted is a picture that nobody took, one of many that could be: it is judged by suites of
+    them, and whatever it writes says that it was generated."""
     outputs: tuple[Output, ...] = (Output("probability"),)
 
     def __init__(self, bands: Sequence[Band], *, resolution_m: float, statistics: Statistics) -> None:
@@ -131,6 +134,10 @@ class Net(nn.Module, ABC):
         """
         assert batch.y is not None
         return predicted[:, 0], self.targets(batch.y)
+
+    def glance(self, batch: Batch) -> torch.Tensor:
+        """What `judged` is given while training goes on, as from `predict`, for nets that have something cheaper."""
+        return self.predict(batch)
 
     def settle(self, batches: Iterable[Batch]) -> None:
         """Called once when training has ended, on the CPU in evaluation mode, with the tiles of the validation part.
@@ -194,6 +201,6 @@ def losses_and_prediction(net: Net, batch: Batch) -> tuple[dict[str, torch.Tenso
     """
     blended = net.window_px is not None and max(batch.x.shape[-2:]) > net.window_px
     if not isinstance(net, PixelNet) or batch.y is None or blended:
-        return net.losses(batch), net.predict(batch)
+        return net.losses(batch), net.glance(batch)
     logits = net.logits(batch)
     return net.losses_of(logits, batch), torch.sigmoid(logits.float())

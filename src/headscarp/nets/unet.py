@@ -106,17 +106,18 @@ class UNetTrunk(nn.Module):
         return joined.add_(nn.functional.conv2d(self.upsample(x), weight[:, channels:], padding=convolution.padding))
 
 
-def unet_reach() -> int:
-    """Context in pixels that the U-Net, first convolution included, needs around 16 x 16 pixels of its lattice.
+def unet_reach(levels: int = len(UP)) -> int:
+    """Context in pixels that a U-Net of so many levels, first convolution included, needs around the
+    2^levels x 2^levels pixels of its lattice.
 
     One pixel sees up to 122 pixels away, but the ones that do so stand inside the lattice; windows that begin and end
-    at multiples of `ALIGN` need less. By interval arithmetic from each of the 16 places back to the input.
+    at multiples of `ALIGN` need less. By interval arithmetic from each of these places back to the input.
     """
     furthest = 0
-    for place in range(ALIGN):
+    for place in range(2**levels):
         low = high = place
         wanted = []
-        for _ in UP:
+        for _ in range(levels):
             low, high = low - 2, high + 2  # two convolutions
             wanted.append((low, high))  # of the skip at this level
             low, high = (low - 1) // 2, (high + 1) // 2  # bilinear, from the level below
@@ -124,7 +125,7 @@ def unet_reach() -> int:
         for skip_low, skip_high in reversed(wanted):
             low, high = min(2 * low, skip_low), max(2 * high + 1, skip_high)  # max-pooling, or the skip
             low, high = low - 2, high + 2
-        furthest = max(furthest, -low, high - (ALIGN - 1))
+        furthest = max(furthest, -low, high - (2**levels - 1))
     return furthest
 
 

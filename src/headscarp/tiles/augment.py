@@ -38,7 +38,10 @@ class Changes:
 def changed(
     pixels: TilePixels, bands: Sequence[Band], changes: Changes, rng: np.random.Generator, *, halo: int = 0
 ) -> TilePixels:
-    """The pixels of a tile after what `changes` ask for, as `rng` draws it. halo: context that no label may enter."""
+    """The pixels of a tile after what `changes` ask for, as `rng` draws it. halo: context that no label may enter. Raises
+    RecipeError for scales or light of pictures after a task."""
+    if pixels.after is not None and (changes.zoom > 1 or changes.light > 0):
+        raise RecipeError("pictures after a task are turned and nothing else; leave zoom and light out of [train]")
     if changes.turn:
         pixels = augment(pixels, bands, rng)
     if changes.zoom > 1:
@@ -65,6 +68,8 @@ def augment(pixels: TilePixels, bands: Sequence[Band], rng: np.random.Generator)
         if band.kind == "direction":
             x[..., i, :, :] = _turned_degrees(x[..., i, :, :], turns, flip)
     turned = replace(pixels, x=x, valid=_turned(pixels.valid, turns, flip), y=_turned(pixels.y, turns, flip))
+    if pixels.after is not None:
+        return replace(turned, after=_turned(pixels.after, turns, flip))
     if pixels.metadata is None:
         return turned
     return replace(turned, metadata=turned_metadata(pixels.metadata, turns, flip))

@@ -14,6 +14,7 @@ from headscarp.core.band import NO_VALUE, Band
 from headscarp.core.bundle import Bundle
 from headscarp.core.errors import HeadscarpWarning, StackError
 from headscarp.core.samples import has_samples, stack_resolution_m
+from headscarp.core.scenarios import is_scenarios
 from headscarp.core.stack import CHUNK, VALID, feature_bands, stack_bands
 from headscarp.core.tile import windows
 from headscarp.nets import NETS
@@ -110,7 +111,7 @@ def _check_resolution(bundle: Bundle, stack: xr.Dataset) -> None:
 
 def _check_some_valid(stack: xr.Dataset) -> None:
     """Reads the mask from the middle outwards, and only until a valid pixel turns up."""
-    if VALID not in stack and "time" in stack.dims:
+    if VALID not in stack and ("time" in stack.dims or is_scenarios(stack)):
         return  # what a frame lacks is for the net to bear
     if VALID not in {band.name for band in stack_bands(stack)}:
         raise StackError(f"the stack has no band {VALID!r}, which says where its pixels count; build it again")

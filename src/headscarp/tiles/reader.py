@@ -15,11 +15,13 @@ import xarray as xr
 
 from headscarp.core.band import NO_VALUE, UNLABELLED, Band
 from headscarp.core.errors import SplitError, StackError
+from headscarp.core.scenarios import is_scenarios
 from headscarp.core.stack import LABEL, VALID, stack_bands
 from headscarp.core.tile import Tile, Window
 from headscarp.nets.batch import Batch
 from headscarp.tiles.dataset import as_stack, raster_shape, read_window
 from headscarp.tiles.partition import PARTS, Split
+from headscarp.tiles.scenes import read_scenes
 from headscarp.tiles.series import has_frames, read_series
 
 
@@ -30,6 +32,7 @@ class TilePixels:
     x: ([T,] C, H, W) float32, raw units, NaN (code 0 for categories) where not valid, mirrored off the raster.
     valid: (H, W) bool, on the raster and valid. y: (H, W) uint8, 1 landslide, 0 not, 255 does not count.
     days, present (T,), metadata (T, M), event_days (), causes (K,), kind (): of series, as in `Batch`; None elsewhere.
+    after (K, H, W), task (), metadata (M,): of scenarios, as in `Batch`; None elsewhere.
     """
 
     x: np.ndarray
@@ -41,6 +44,8 @@ class TilePixels:
     event_days: np.ndarray | None = None
     causes: np.ndarray | None = None
     kind: np.ndarray | None = None
+    after: np.ndarray | None = None
+    task: np.ndarray | None = None
 
 
 class TileReader:
@@ -66,6 +71,7 @@ class TileReader:
         self._label = self.stack.get(LABEL)
         self._valid = self.stack.get(VALID)
         self.series = read_series(self.stack) if has_frames(self.stack) else None
+        self.scenes = read_scenes(self.stack, self.bands) if is_scenarios(self.stack) else None
 
     def read(self, tile: Tile) -> TilePixels:
         """The pixels of tile.read_window, which may hang over the raster by any amount."""
@@ -81,7 +87,18 @@ class TileReader:
         valid = self._valid_of(x, span, take, tile.sample)
         _blank(x, ~valid, self._fills)
         valid &= _on_raster(window, self.shape)
-        return TilePixels(x, valid, self._labels(tile, valid), **self._facts(x, tile.sample))
+        facts = self._facts(x, tile.sample) if self.scenes is None else self._scene(tile.sample, span, take, valid)
+        return TilePixels(x, valid, self._labels(tile, valid), **facts)
+
+    def _scene(
+        self, sample: int, span: Window, take: tuple[np.ndarray, np.ndarray], valid: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """What the place looks like after a task, the task, and the numbers that are told of it."""
+        assert self.scenes is not None
+        after = np.empty((len(self.scenes.targets), *valid.shape), np.float32)
+        for plane, name in zip(after, self.scenes.targets, strict=True):
+            _spread(read_window(self.stack[name], span, sample=sample), *take, plane)
+        return {"after": after, "task": self.scenes.task[sample], "metadata": self.scenes.metadata[sample]}
 
     def _facts(self, x: np.ndarray, sample: int) -> dict[str, np.ndarray]:
         """What goes with the frames of a place; pixels of slots that do not count are wiped."""
@@ -137,10 +154,10 @@ def make_batch(pixels: Sequence[TilePixels], tiles: Sequence[Tile]) -> Batch:
 
 def _stacked(arrays: Sequence[np.ndarray]) -> torch.Tensor:
     """(B, ...) of B arrays; a view of a single one, which may be large."""
-    return torch.from_numpy(np.stack(arrays) if len(arrays) > 1 else arrays[0][None])
+    return torch.from_numpy(np.stack(arrays) if len(arrays) > 1 else np.asarray(arrays[0])[None])
 
 
-_FACTS = ("days", "present", "metadata", "event_days", "causes", "kind")
+_FACTS = ("days", "present", "metadata", "event_days", "causes", "kind", "after", "task")
 
 
 def mirrored(start: int, length: int, size: int) -> np.ndarray:

@@ -40,6 +40,7 @@ class FitConfig:
         these bands vary from tile to tile, see `tiles.augment.relit`; 0: not.
     precision: "32-true" or "bf16-mixed". accelerator, devices: as in Lightning Fabric. workers: reading threads.
     calibration: "temperature", "platt", "isotonic" or "none", fitted on validation pixels.
+    allow_generated: learn from bands that a net has made, too.
     net_arguments: the net's own keyword arguments.
     """
 
@@ -67,6 +68,7 @@ class FitConfig:
     devices: int = 1
     workers: int = 2
     calibration: str = "temperature"
+    allow_generated: bool = False
     net_arguments: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -20,7 +20,7 @@ from headscarp.tiles.dataset import cache_stack
 from headscarp.tiles.splits import Split, read_split
 from headscarp.tiles.statistics import training_statistics
 from headscarp.train.config import FitConfig
-from headscarp.train.lesson import Ground, check_frames, make_lesson
+from headscarp.train.lesson import Ground, check_frames, check_not_generated, make_lesson
 from headscarp.train.log import EpochLog
 from headscarp.train.loop import train
 from headscarp.train.plan import chosen_split
@@ -69,11 +69,14 @@ def trained_net(
 
     config: None in it is decided by the net's Schedule. folder: for the checkpoint, see `loop.train`. statistics: of
     the training pixels, where they are known. quiet: no bar. Nets that learn nothing (their Schedule has no epochs)
-    come as they are made. Raises SplitError, TrainingError.
+    come as they are made. Raises StackError for generated bands unless the settings allow them, SplitError,
+    TrainingError.
     """
     settings = config.for_loop(NETS[name].schedule)
     check_frames(NETS[name], ground.stack)
     bands = feature_bands(ground.stack)
+    if not config.allow_generated:
+        check_not_generated(ground.stack)
     if statistics is None:
         counted = ground.stack if NETS[name].needs_labels else with_all_counted(ground.stack)
         statistics = training_statistics(counted, ground.split, bands, workers=config.workers)

@@ -1,0 +1,73 @@
+"""The one future that a net without chance says: what `flow` has to beat. Refuses to say that it could be otherwise."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from headscarp.core.band import Band
+from headscarp.core.scenarios import EVERYWHERE, TASKS
+from headscarp.nets.batch import Batch
+from headscarp.nets.futures import FutureNet
+from headscarp.nets.net import Schedule, Statistics
+
+
+class Direct(FutureNet):
+    """The U-Net of `flow` in one pass, without noise: the change of each band where the task is done, by its absolute
+    error, and where it is done, by its square error."""
+
+    schedule = Schedule(
+        "adam", 1e-3, epochs=20, batch_size=16, context_px=0, stop_after=20, schedule="poly", average=0.995,
+        sampling="uniform",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        bands: Sequence[Band],
+        *,
+        resolution_m: float,
+        statistics: Statistics,
+        base: int = 32,
+        levels: int = 2,
+        change: Sequence[str] | None = None,
+        task: str = "identity",
+        after_days: float | None = None,
+        day_of_year: float | None = None,
+        latitude: float | None = None,
+    ) -> None:
+        """See `FutureNet`."""
+        super().__init__(
+            bands,
+            resolution_m=resolution_m,
+            statistics=statistics,
+            noisy=False,
+            base=base,
+            levels=levels,
+            change=change,
+            task=task,
+            numbers={"after_days": after_days, "day_of_year": day_of_year, "latitude": latitude},
+        )
+        self.reach = self.one_reach
+
+    def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """{"change", "done"}: absolute error of the change where there is one, square error of where."""
+        planes, counts = self.planes_of(batch)
+        said = self.imagined(batch)
+        anywhere = torch.isin(
+            self.tasks_of(batch), torch.tensor([TASKS.index(task) for task in EVERYWHERE], device=planes.device)
+        )
+        there = counts * ((planes[:, -1:] > 0) | anywhere[:, None, None, None])
+        change = (said[:, :-1] - planes[:, :-1]).abs().mean(dim=1, keepdim=True)
+        done = (said[:, -1:] - planes[:, -1:]).square()
+        return {
+            "change": (change * there).sum() / there.sum().clamp(min=1),
+            "done": (done * counts).sum() / counts.sum().clamp(min=1),
+        }
+
+    def imagined(self, batch: Batch, number: int = 0) -> torch.Tensor:
+        """(B, K + 1, H, W) planes of the one future, whatever its number."""
+        planes: torch.Tensor = self.unet(self.encode(batch.x), self.told(batch)).float()
+        return planes
+
+    def arguments(self) -> dict[str, Any]:
+        return self.own_arguments()

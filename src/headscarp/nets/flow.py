@@ -1,0 +1,122 @@
+"""Many futures of a place: a conditional flow from noise to the change that a task makes.
+
+Refuses to call one future a forecast: each is one of many that could be.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+
+from headscarp.core.band import Band
+from headscarp.core.errors import RecipeError
+from headscarp.nets.batch import Batch
+from headscarp.nets.draws import normal_draws, smooth_draws
+from headscarp.nets.futures import FutureNet
+from headscarp.nets.net import Schedule, Statistics
+
+_CELL_PX = 16
+_WAVES = 4
+_STREAM = 7_919  # apart from each other, the seeds of futures
+
+
+class Flow(FutureNet):
+    """Flow matching on the planes of `FutureNet`: x_t = (1 - t) noise + t planes, and the U-Net says from x_t, the
+    bands and the task what the planes are, which is the same as to say the velocity. Sources: Lipman et al. (2023);
+    Liu, Gong and Liu (2023).
+
+    A future begins as noise and goes to t = 1 in `steps` Euler steps, at t = (k / steps)^2 so that what is large and
+    decided first gets its share of them; the last step lands on what the U-Net says, so no noise is left. Half of the
+    variance of the noise is smooth over 16 pixels: how far a task goes is a matter of a place and not of pixels. Noise
+    belongs to places (`nets.draws`), so tiles of a map fit together.
+    """
+
+    schedule = Schedule(
+        "adam", 1e-3, epochs=30, batch_size=16, context_px=0, stop_after=30, schedule="poly", average=0.995,
+        sampling="uniform",
+    )  # fmt: skip
+    by_chance = True
+    told_more = 2 * _WAVES
+
+    def __init__(
+        self,
+        bands: Sequence[Band],
+        *,
+        resolution_m: float,
+        statistics: Statistics,
+        base: int = 32,
+        levels: int = 2,
+        steps: int = 12,
+        change: Sequence[str] | None = None,
+        task: str = "identity",
+        after_days: float | None = None,
+        day_of_year: float | None = None,
+        latitude: float | None = None,
+        future: int = 0,
+    ) -> None:
+        """steps: of Euler, 1 to 100. future: which of the many, 0 and up. Others: see `FutureNet`."""
+        super().__init__(
+            bands,
+            resolution_m=resolution_m,
+            statistics=statistics,
+            noisy=True,
+            base=base,
+            levels=levels,
+            change=change,
+            task=task,
+            numbers={"after_days": after_days, "day_of_year": day_of_year, "latitude": latitude},
+        )
+        if not 1 <= steps <= 100:
+            raise RecipeError(f"steps is {steps}; it has to be from 1 to 100")
+        self.steps, self.future = int(steps), int(future)
+        self.reach = self.steps * self.one_reach
+
+    def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """{"planes"}: mean square of what the U-Net misses the planes by, at times drawn at random; while judging, at
+        times spread evenly, with noise that belongs to places."""
+        planes, counts = self.planes_of(batch)
+        if self.training:
+            t = torch.rand(len(planes), device=planes.device) ** 2
+            noise = self._noise(batch, int(torch.randint(2**31, (1,))))
+        else:
+            t = ((torch.arange(len(planes), device=planes.device) % 8 + 0.5) / 8) ** 2
+            noise = self._noise(batch, 0)
+        moved = torch.lerp(noise, planes, t[:, None, None, None])
+        missed = (self._said(batch, moved, t) - planes).square().mean(dim=1, keepdim=True)
+        return {"planes": (missed * counts).sum() / counts.sum().clamp(min=1)}
+
+    def imagined(self, batch: Batch, number: int) -> torch.Tensor:
+        """(B, K + 1, H, W) planes of the future of this number."""
+        x = self._noise(batch, number)
+        features, told = self.encode(batch.x), self.told(batch)
+        times = [(k / self.steps) ** 2 for k in range(self.steps + 1)]
+        for now, then in pairwise(times):
+            said = self._step(features, told, x, torch.full((len(x),), now, device=x.device))
+            x = torch.lerp(x, said, (then - now) / (1 - now))
+        return x
+
+    def glance(self, batch: Batch) -> torch.Tensor:
+        """What the first step says: the mean over all futures. Its gate is the probability of a change."""
+        noise = self._noise(batch, 0)
+        planes = self._said(batch, noise, torch.zeros(len(noise), device=noise.device))
+        planes = torch.cat([planes[:, :-1], planes[:, -1:] / 2], dim=1)
+        return self.composed(batch, planes)
+
+    def arguments(self) -> dict[str, Any]:
+        return {**self.own_arguments(), "steps": self.steps, "future": self.future}
+
+    def _said(self, batch: Batch, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        return self._step(self.encode(batch.x), self.told(batch), x, t)
+
+    def _step(self, features: torch.Tensor, told: torch.Tensor, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        angle = t.sqrt()[:, None] * math.pi * torch.arange(1, _WAVES + 1, device=t.device) / 2
+        told = torch.cat([told, angle.sin(), angle.cos()], dim=1)
+        said: torch.Tensor = self.unet(torch.cat([features, x], dim=1), told).float()
+        return said
+
+    def _noise(self, batch: Batch, number: int) -> torch.Tensor:
+        planes, seed = len(self.change) + 1, number * _STREAM + 1
+        white = normal_draws(batch, planes, seed=seed)
+        return (white + smooth_draws(batch, planes, seed=seed, cell_px=_CELL_PX)) * math.sqrt(0.5)

@@ -1,0 +1,182 @@
+"""What nets that make pictures of the future have in common: bands, a task and numbers in; bands after it out.
+
+What the task does not touch stays as it is: a gate, one of the planes that a net makes, lets changes through. Refuses
+tasks that nobody knows.
+"""
+
+import math
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
+
+import torch
+
+from headscarp.core.band import Band
+from headscarp.core.domains import REFLECTANCE
+from headscarp.core.errors import RecipeError, StackError
+from headscarp.core.scenarios import EVERYWHERE, GENERATED, TASKS, TOLD, task_code
+from headscarp.nets.batch import Batch
+from headscarp.nets.layers import Encode
+from headscarp.nets.net import Net, Output, Statistics
+from headscarp.nets.steered import SteeredUNet
+from headscarp.nets.unet import unet_reach
+
+CHANGED = f"{GENERATED}: changed"
+_DROPPED = 0.1  # share of the numbers that are left untold in training, so that a net bears not knowing them
+_YEAR_DAYS = 365.2425
+_IDENTITY = TASKS.index("identity")
+
+
+class FutureNet(Net):
+    """A net from bands before to the same bands after a task. Planes that it makes: the change of each band in its
+    standard deviations, and one that is 1 where the task was done and -1 elsewhere.
+
+    after = before + change * gate, with gate = clip(plane + 1/2, 0, 1). Tasks in EVERYWHERE have a gate of 1; the task
+    "identity" has one of 0, so it returns its input whatever was learned. Missing input stands as the training mean.
+    """
+
+    needs_labels = False
+    makes_pictures = True
+    by_chance: ClassVar[bool] = False
+    """Whether there is more than one future."""
+    future: int = 0
+    seen: torch.Tensor
+
+    def __init__(
+        self,
+        bands: Sequence[Band],
+        *,
+        resolution_m: float,
+        statistics: Statistics,
+        noisy: bool,
+        base: int,
+        levels: int,
+        change: Sequence[str] | None,
+        task: str,
+        numbers: dict[str, float | None],
+    ) -> None:
+        """noisy: whether the U-Net sees planes that are on their way beside the bands. base, levels: see `SteeredUNet`.
+        change: bands that change; None: reflectance. task, numbers: what is done where a batch does not say, and
+        after_days, day_of_year, latitude; None: unknown. Raises RecipeError, StackError."""
+        super().__init__(bands, resolution_m=resolution_m, statistics=statistics)
+        for name, value, most in (("base", base, 1024), ("levels", levels, 6)):
+            if not 1 <= value <= most:
+                raise RecipeError(f"{name} is {value}; it has to be from 1 to {most}")
+        task_code(task)
+        named = [band.name for band in self.bands if band.kind == "continuous"]
+        self.change = [name for name in named if name in REFLECTANCE] if change is None else list(change)
+        unknown = [name for name in self.change if name not in named]
+        if unknown or not self.change:
+            raise StackError(
+                f"{', '.join(unknown) or 'no band of reflectance'} is not among the continuous bands of the stack "
+                f"({', '.join(named) or 'none'}); build scenarios, or name bands: net_arguments = {{ change = [...] }}"
+            )
+        self.base, self.levels, self.task, self.numbers = int(base), int(levels), task, dict(numbers)
+        self.at = [[band.name for band in self.bands].index(name) for name in self.change]
+        self.scaled_at = [named.index(name) for name in self.change]
+        self.encode = Encode(self.bands, statistics)
+        self.align = 2**self.levels
+        self.one_reach = -(-unet_reach(self.levels) // self.align) * self.align
+        self.outputs = tuple(
+            Output(f"{GENERATED}: {name}", _unit(self.bands, name), -math.inf, math.inf) for name in self.change
+        )
+        self.outputs += (Output(CHANGED),)
+        planes, told = len(self.change) + 1, len(TASKS) + 2 * len(TOLD) + self.told_more
+        inputs = len(self.encode.names) + (planes if noisy else 0)
+        self.unet = SteeredUNet(inputs, planes, told, base=self.base, levels=self.levels)
+        self.register_buffer("seen", torch.zeros(len(TASKS)))
+
+    told_more: int = 0
+    """How many numbers the U-Net is told besides the task and what `TOLD` names."""
+
+    @abstractmethod
+    def imagined(self, batch: Batch, number: int) -> torch.Tensor:
+        """(B, K + 1, H, W) planes of a future of each tile, by its number, drawn by place."""
+
+    def predict(self, batch: Batch) -> torch.Tensor:
+        """(B, K + 1, H, W): bands after the task in their units, and how far each pixel is changed by it, 0 to 1."""
+        return self.picture(batch, self.future)
+
+    def picture(self, batch: Batch, number: int) -> torch.Tensor:
+        """`predict` of the future of this number."""
+        return self.composed(batch, self.imagined(batch, number))
+
+    def judged(self, batch: Batch, predicted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """How far each pixel is changed, and whether the task was done there."""
+        assert batch.y is not None
+        return predicted[:, -1], batch.y
+
+    def settle(self, batches: Iterable[Batch]) -> None:
+        """Keeps which tasks there were."""
+        for batch in batches:
+            self.seen[self.tasks_of(batch)] = 1.0
+
+    @property
+    def known_tasks(self) -> tuple[str, ...]:
+        """What the net was trained for; identity always."""
+        return tuple(t for i, t in enumerate(TASKS) if self.seen[i] > 0 or i == _IDENTITY)
+
+    def planes_of(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """The planes that what came after is, (B, K + 1, H, W), and where they count, (B, 1, H, W) as 0 and 1."""
+        if batch.y is None or batch.after is None:
+            raise StackError(
+                "the stack does not say what places look like after a task; build scenarios: headscarp domains build "
+                "recipes/scenarios.toml"
+            )
+        change = (batch.after - batch.x[:, self.at]) / self._std
+        done = (batch.y == 1).float() * 2 - 1
+        counts = (batch.y != 255) & torch.isfinite(change).all(1)
+        return torch.cat([torch.nan_to_num(change), done[:, None]], dim=1), counts[:, None].float()
+
+    def composed(self, batch: Batch, planes: torch.Tensor) -> torch.Tensor:
+        """`predict` from the planes of a future."""
+        x, task = batch.x[:, self.at], self.tasks_of(batch)
+        before = torch.where(torch.isfinite(x), x, self._mean)
+        gate = (planes[:, -1:].float() + 0.5).clamp(0, 1)
+        gate = torch.where((task == _IDENTITY)[:, None, None, None], torch.zeros_like(gate), gate)
+        anywhere = torch.isin(task, torch.tensor([TASKS.index(t) for t in EVERYWHERE], device=task.device))
+        through = torch.where(anywhere[:, None, None, None], torch.ones_like(gate), gate)
+        return torch.cat([before + self._std * planes[:, :-1].float() * through, gate], dim=1)
+
+    def tasks_of(self, batch: Batch) -> torch.Tensor:
+        """(B,) the task of each tile."""
+        if batch.task is not None:
+            return batch.task
+        return torch.full((len(batch.x),), TASKS.index(self.task), device=batch.x.device)
+
+    def told(self, batch: Batch) -> torch.Tensor:
+        """(B, N) what the U-Net is told: the task, the numbers of TOLD scaled, and which of these are known."""
+        task = torch.nn.functional.one_hot(self.tasks_of(batch), len(TASKS)).float()
+        numbers = self._numbers(batch)
+        known = torch.isfinite(numbers)
+        if self.training:
+            known = known & (torch.rand(known.shape, device=known.device) > _DROPPED)
+        scale = torch.tensor(list(TOLD.values()), device=numbers.device)
+        return torch.cat([task, torch.where(known, numbers / scale, 0.0), known.float()], dim=1)
+
+    def own_arguments(self) -> dict[str, Any]:
+        """What `arguments` of every such net holds."""
+        return {"base": self.base, "levels": self.levels, "change": self.change, "task": self.task, **self.numbers}
+
+    @property
+    def _std(self) -> torch.Tensor:
+        return self.encode.std[self.scaled_at][:, None, None]
+
+    @property
+    def _mean(self) -> torch.Tensor:
+        return self.encode.mean[self.scaled_at][:, None, None]
+
+    def _numbers(self, batch: Batch) -> torch.Tensor:
+        if batch.metadata is not None:
+            return batch.metadata
+        after, day, latitude = (
+            math.nan if self.numbers[name] is None else float(self.numbers[name] or 0.0)
+            for name in ("after_days", "day_of_year", "latitude")
+        )
+        turn = 2 * math.pi * day / _YEAR_DAYS
+        told = torch.tensor([after, math.sin(turn), math.cos(turn), latitude], device=batch.x.device)
+        return told.expand(len(batch.x), -1)
+
+
+def _unit(bands: Sequence[Band], name: str) -> str:
+    return next(band.units for band in bands if band.name == name)
