@@ -132,7 +132,7 @@ def test_pieces_of_recipes_are_toml_with_known_keys(page):
 
     for text in blocks(page, "toml"):
         piece = tomllib.loads(text)
-        if "simulate" in piece:
+        if "simulate" in piece or "scenarios" in piece:
             domains_recipe_from_dict({"name": "piece", **piece})
             continue
         if "chips" in piece:

@@ -42,6 +42,7 @@ from headscarp.core.band import MAX_CLASSES, Band
 from headscarp.core.errors import HeadscarpWarning, RecipeError, SourceError
 from headscarp.core.grid import Grid, check_metres
 from headscarp.core.provenance import describe_input
+from headscarp.core.scenarios import GENERATED
 from headscarp.core.stack import open_stack
 from headscarp.sources.classes import ClassTable, attribute_table, class_table, code_text, read_code_list, values_table
 from headscarp.sources.codelists import PREFIX as INSPIRE
@@ -130,8 +131,9 @@ def _layers(recipe: Recipe, grid: Grid, counts: dict[str, Any]) -> list[Layer]:
 def _raster_layer(recipe: Recipe, band: RasterBand, raster: Raster | StackBand, pad_px: int) -> RasterLayer:
     if isinstance(raster, StackBand):
         return _fetched_layer(band, raster, pad_px)
+    origin = f"{GENERATED}: {band.raster}" if raster.generated else band.raster
     if band.kind != "categorical":
-        made = Band(band.name, _kind(band), band.units, band.raster, optional=band.optional)
+        made = Band(band.name, _kind(band), band.units, origin, optional=band.optional)
         return RasterLayer(made, raster, None, pad_px)
     table = _given_table(recipe, band, lambda: values_present(raster, limit=MAX_CLASSES))
     if table is None:
@@ -140,7 +142,7 @@ def _raster_layer(recipe: Recipe, band: RasterBand, raster: Raster | StackBand, 
             table = class_table(attributes, f"the attribute table of {band.raster}")
         else:
             table = values_table(values_present(raster, limit=MAX_CLASSES), f"[[band]] {band.name!r}")
-    return RasterLayer(Band(band.name, "categorical", band.units, band.raster, table.labels), raster, table, pad_px)
+    return RasterLayer(Band(band.name, "categorical", band.units, origin, table.labels), raster, table, pad_px)
 
 
 def _fetched_layer(band: RasterBand, raster: StackBand, pad_px: int) -> RasterLayer:

@@ -36,6 +36,7 @@ from headscarp.cli.next import next as next_
 from headscarp.cli.predict import predict
 from headscarp.cli.regions import regions
 from headscarp.cli.run import run
+from headscarp.cli.scenario import scenario
 from headscarp.cli.score import score
 from headscarp.cli.search import search
 from headscarp.cli.train import train
@@ -90,6 +91,7 @@ for _verb in (
     advise,
     next_,
     forecast,
+    scenario,
     latent,
     ensemble,
     catalog,

@@ -29,16 +29,23 @@ def evaluate(
     A forecast is scored per horizon on places and dates, beside its opponents, by region, with the gap between known
     regions and the one held out. Classes of places are scored beside the majority and a random forest.
 
+    A net that makes pictures is scored by suites of sixteen futures of each place and task of the test part, beside the
+    input itself, the change of the most alike training place and, of simulated worlds, their own other futures.
+
         headscarp evaluate sacnn/ stack.zarr --out metrics/
     """
     from headscarp.train.judging import judges_places
     from headscarp.train.kinds import judges_classes
+    from headscarp.train.suites import makes_pictures
 
     if judges_classes(bundle):
         _evaluate_kinds(bundle, stack, out, split=split, workers=workers, overwrite=overwrite)
         return
     if judges_places(bundle):
         _evaluate_places(bundle, stack, out, split=split, workers=workers, delay_days=delay_days, overwrite=overwrite)
+        return
+    if makes_pictures(bundle):
+        _evaluate_suites(bundle, stack, out, split=split, workers=workers, overwrite=overwrite)
         return
     from headscarp.evaluation.evaluate import evaluate as score
     from headscarp.report.evaluation import write_evaluation_report
@@ -68,3 +75,11 @@ def _evaluate_places(bundle: Path, stack: Path, out: Path, **options: Any) -> No
     page = write_places_report(evaluation, stack, out)
     say(evaluation.text)
     tell(metrics=out / "metrics.csv", report=page)
+
+
+def _evaluate_suites(bundle: Path, stack: Path, out: Path, **options: Any) -> None:
+    from headscarp.train.suites import RANKS, judge_suites
+
+    evaluation = judge_suites(bundle, stack, out=out, **options)
+    say(evaluation.text)
+    tell(metrics=out / "metrics.csv", ranks=out / RANKS)

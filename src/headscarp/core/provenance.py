@@ -75,10 +75,12 @@ def write_stac_item(
     *,
     bands: Sequence[Mapping[str, Any]],
     media: str = "image/tiff; application=geotiff; profile=cloud-optimized",
+    more: Mapping[str, Any] | None = None,
 ) -> Path:
     """Writes a STAC item beside a file, as `<stem>.json`: footprint, grid, bands and what made it.
 
     bands: name, description, unit and nodata of each band; none for polygons. media: what kind of file it is.
+    more: properties beside those.
     """
     import pystac
 
@@ -97,6 +99,7 @@ def write_stac_item(
             "proj:wkt2": None if grid.crs and grid.crs.epsg else grid.crs.to_wkt() if grid.crs else None,
             "processing:software": {"headscarp": made["version"]},
             "headscarp:made": dict(made),
+            **(more or {}),
         },
         stac_extensions=[
             "https://stac-extensions.github.io/projection/v2.0.0/schema.json",

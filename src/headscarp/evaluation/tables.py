@@ -14,10 +14,12 @@ from pathlib import Path
 from headscarp.core.artefact import write_json, write_text
 from headscarp.core.domains import CAUSES, HORIZONS_DAYS
 from headscarp.core.errors import OutputError
+from headscarp.core.scenarios import TASKS
 from headscarp.evaluation.hazards import HAZARD_METRICS
 from headscarp.evaluation.intervals import Interval
 from headscarp.evaluation.metrics import METRICS
 from headscarp.evaluation.selective import KEPT
+from headscarp.evaluation.suites import FIXED_METRICS, RATIO_METRICS, SUITE_METRICS
 
 PARTS = ("train", "validation", "test")
 OBJECT_SPLITS = ("objects", "area")
@@ -35,6 +37,8 @@ KIND_METRICS = ("macro_f1", "accuracy", "auroc", "nll", "ece", "set_coverage", "
 "auroc: mining"), and SUREST. Of forecasts accuracy and SUREST are of the longest horizon, sets are of causes."""
 SUREST = tuple(f"accuracy of the surest {100 * kept:.0f} %" for kept in KEPT[1:])
 CSV_NAME, JSON_NAME = "metrics.csv", "metrics.json"
+_OF_SUITES = (*SUITE_METRICS, *RATIO_METRICS, *FIXED_METRICS)
+_TASK_PARTS = tuple(f"task: {task}" for task in TASKS)
 _MISSING = float("nan")
 
 
@@ -45,8 +49,8 @@ class MetricRow:
     part: train, validation or test. metric: a name in METRICS. Where polygons were scored, split is "objects" or
     "area", part one of OBJECT_PARTS and metric one of OBJECT_METRICS. Of forecasts metric is a name in HAZARD_METRICS
     and a horizon ("average_precision 7 d"), "gap: " before it, or the F1 of a cause ("cause_f1: rain"); part may be a
-    region ("region: india"). Of classes of places, and of confidence, see KIND_METRICS. Raises OutputError on other
-    names.
+    region ("region: india"). Of classes of places, and of confidence, see KIND_METRICS. Of suites of futures metric is
+    a name in headscarp.evaluation.suites; part may be a task ("task: mining"). Raises OutputError on other names.
     """
 
     net: str
@@ -58,6 +62,8 @@ class MetricRow:
     high: float = _MISSING
 
     def __post_init__(self) -> None:
+        if self.metric in _OF_SUITES and (self.part in PARTS or self.part in _TASK_PARTS):
+            return
         if (_is_forecast(self.metric) or _is_kind(self.metric)) and (
             self.part in PARTS or self.part.startswith("region: ")
         ):

@@ -36,11 +36,13 @@ def write_cog(
     outputs: Sequence[Any],
     summaries: Any,
     tags: Mapping[str, str] | None = None,
+    about: Mapping[str, str] | None = None,
 ) -> Path:
     """Writes the work file as a COG at `partial`; returns that path.
 
     outputs: name and unit of each band (`headscarp.nets.net.Output`). summaries: a BandSummary for each, stored inside
-    the file so that readers need not scan it. tags: of the first band, besides those. Raises OutputError when the disk
+    the file so that readers need not scan it. tags: of the first band, besides those; about: of the file as a whole.
+    Raises OutputError when the disk
     is full; the work file is kept.
     """
     levels = overview_files(work, largest_px=TILE)
@@ -52,7 +54,7 @@ def write_cog(
             write_text(path, level.vrt([(o.name, o.unit, {}) for o in outputs]))
         described = [(o.name, o.unit, _tags(o.name, s)) for o, s in zip(outputs, summaries, strict=True)]
         described[0] = (*described[0][:2], {**described[0][2], **(tags or {})})
-        write_text(vrt, work.vrt(described, grid=grid, overviews=vrts))
+        write_text(vrt, work.vrt(described, grid=grid, overviews=vrts, about=about))
         with clear_os_errors(partial), rasterio.Env(**_SETTINGS):
             copy_raster(
                 vrt,

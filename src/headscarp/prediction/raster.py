@@ -25,6 +25,7 @@ from headscarp.core.bundle import Bundle, open_bundle
 from headscarp.core.errors import BundleError, OutputError, RecipeError
 from headscarp.core.machine import cores
 from headscarp.core.provenance import made_by, read_made, write_stac_item
+from headscarp.core.scenarios import GENERATED, GENERATED_TAG, GENERATED_WORDS
 from headscarp.core.stack import CHUNK, fingerprint, stack_grid
 from headscarp.core.tile import Tile
 from headscarp.nets import net_from_bundle
@@ -111,7 +112,9 @@ def predict(
     else:
         done = _on_cluster(work, tiles, journal, scheduler, _path_of(stack))
     cut = Cut(opened.net, opened.threshold, net.opening_px)
-    _write_map(out, work_file, dataset, written, done, cut=cut, settings={**job, "job": key})
+    _write_map(
+        out, work_file, dataset, written, done, cut=cut, settings={**job, "job": key}, generated=net.makes_pictures
+    )
     work_path.unlink(missing_ok=True)
     journal_path.unlink(missing_ok=True)
     return out
@@ -146,6 +149,7 @@ def _write_map(
     *,
     cut: Cut,
     settings: dict[str, Any],
+    generated: bool = False,
 ) -> None:
     """The map beside its final name, what goes with it, and last the rename that makes it whole."""
     facts = [block.facts for block in done.values()]
@@ -156,12 +160,17 @@ def _write_map(
         log.info("%s differs from float32 by at most %.2g on sampled pixels", settings["precision"], max(changes))
     settings |= _left_out(facts)
     grid = stack_grid(stack)
-    partial = write_cog(work_file, grid, partial_path(out), outputs=outputs, summaries=summaries, tags=cut.to_tags())
-    write_qml(out, work_file, summaries[0].low, summaries[0].high)
+    tags, about = (None, {GENERATED_TAG: GENERATED_WORDS}) if generated else (cut.to_tags(), None)
+    partial = write_cog(
+        work_file, grid, partial_path(out), outputs=outputs, summaries=summaries, tags=tags, about=about
+    )
+    if not generated:  # a picture has no classes of risk
+        write_qml(out, work_file, summaries[0].low, summaries[0].high)
     bands = [{"name": o.name, "description": o.name, "unit": o.unit, "nodata": "nan"} for o in outputs]
     settings |= {"net": cut.net, "threshold": cut.threshold}
     inputs = [{"bundle": settings["bundle"], "stack": settings["stack"]}]
-    write_stac_item(out, grid, made_by("predict", settings=settings, inputs=inputs), bands=bands)
+    more = {f"headscarp:{GENERATED}": True} if generated else None
+    write_stac_item(out, grid, made_by("predict", settings=settings, inputs=inputs), bands=bands, more=more)
     finish(partial, out)
 
 

@@ -7,7 +7,7 @@ its own window. Refuses windows that hang over the edge.
 
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -84,15 +84,17 @@ class WorkFile:
         *,
         grid: Grid | None = None,
         overviews: Sequence[Path] = (),
+        about: Mapping[str, str] | None = None,
     ) -> str:
         """The file as GDAL reads it: a VRT that stands beside it. descriptions: name, unit and tags of each band.
 
-        overviews: paths of VRTs of smaller versions, beside it, largest first.
+        overviews: paths of VRTs of smaller versions, beside it, largest first. about: tags of the file as a whole.
         """
         rows, cols = self.shape
         parts = [f'<VRTDataset rasterXSize="{cols}" rasterYSize="{rows}">', "" if grid is None else _place(grid)]
+        parts.append(f"<Metadata>{_metadata(about)}</Metadata>" if about else "")
         for index, (name, unit, tags) in enumerate(descriptions):
-            metadata = "".join(f'<MDI key="{escape(k)}">{escape(v)}</MDI>' for k, v in sorted(tags.items()))
+            metadata = _metadata(tags)
             parts.append(
                 f'<VRTRasterBand dataType="Float32" band="{index + 1}" subClass="VRTRawRasterBand">'
                 f"<Description>{escape(name)}</Description><Metadata>{metadata}</Metadata>"
@@ -112,6 +114,10 @@ class WorkFile:
         for band in range(self.bands):
             first = (band * rows + window.row) * cols + window.col
             yield from range(first * _BYTES, (first + window.height * cols) * _BYTES, cols * _BYTES)
+
+
+def _metadata(tags: Mapping[str, str]) -> str:
+    return "".join(f'<MDI key="{escape(k)}">{escape(v)}</MDI>' for k, v in sorted(tags.items()))
 
 
 def _place(grid: Grid) -> str:

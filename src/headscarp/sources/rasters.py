@@ -22,6 +22,7 @@ from rasterio.windows import Window as FileWindow
 
 from headscarp.core.errors import OffGridError, SourceError
 from headscarp.core.grid import Grid, cell_corner, grid_to_json, window_grid
+from headscarp.core.scenarios import GENERATED_TAG
 from headscarp.core.tile import Window
 from headscarp.sources.rasterfiles import Opener, clear_read_errors, file_grid, open_raster
 
@@ -37,7 +38,8 @@ _ALIGNED = 1e-3
 
 @dataclass(frozen=True)
 class Raster:
-    """One band of a raster file and how it is read. shrink: source cells per grid cell (columns, rows), 1 or more."""
+    """One band of a raster file and how it is read. shrink: source cells per grid cell (columns, rows), 1 or more.
+    generated: the file says that a net made it."""
 
     path: str
     index: int = 1
@@ -46,6 +48,7 @@ class Raster:
     offset: float = 0.0
     resampling: str = "nearest"
     shrink: tuple[float, float] = (1.0, 1.0)
+    generated: bool = False
 
 
 def raster_grid(path: str | Path) -> Grid:
@@ -109,6 +112,7 @@ def prepare_open(
         offset=file.offsets[index - 1] if offset is None else offset,
         resampling=resampling or usual.get(kind, "nearest"),
         shrink=shrink if coarser else (1.0, 1.0),
+        generated=GENERATED_TAG in file.tags(),
     )
 
 

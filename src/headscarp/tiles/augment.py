@@ -38,8 +38,9 @@ class Changes:
 def changed(
     pixels: TilePixels, bands: Sequence[Band], changes: Changes, rng: np.random.Generator, *, halo: int = 0
 ) -> TilePixels:
-    """The pixels of a tile after what `changes` ask for, as `rng` draws it. halo: context that no label may enter. Raises
-    RecipeError for scales or light of pictures after a task."""
+    """The pixels of a tile after what `changes` ask for, as `rng` draws it. halo: context that no label may enter.
+
+    Raises RecipeError for another scale or light of pictures after a task."""
     if pixels.after is not None and (changes.zoom > 1 or changes.light > 0):
         raise RecipeError("pictures after a task are turned and nothing else; leave zoom and light out of [train]")
     if changes.turn:

@@ -37,6 +37,7 @@ from headscarp.train.kinds import judged_kinds
 from headscarp.train.lesson import Ground
 from headscarp.train.log import EVENTS, HISTORY, EpochLog
 from headscarp.train.stage import cache_of, open_ground, trained_net
+from headscarp.train.suites import judged_futures
 
 SPLIT = "split.geojson"
 _BUNDLE = ("bundle.json", "weights.safetensors")
@@ -162,6 +163,8 @@ def _judged(net: Net, name: str, ground: Ground, config: FitConfig, made: Mappin
         return judged_bundle(bundle, net, ground.stack, ground.split)
     if net.judges_classes:
         return judged_kinds(bundle, net, ground.stack, ground.split)
+    if net.makes_pictures:
+        return judged_futures(bundle, net, ground.stack, ground.split)
     if net.own_threshold is not None and not label_names(ground.stack):
         return replace(bundle, threshold=net.own_threshold)
     scores = evaluate(bundle, ground.stack, split=ground.split, parts=("validation",)).parts["validation"].histogram

@@ -1,0 +1,265 @@
+"""The verb evaluate for nets that make pictures: suites of futures beside what came, and beside plain opponents.
+
+Opponents: the input itself, the change of the most alike training place under the same task, and where the world is
+simulated its own other futures, which nothing can beat on average. Refuses stacks that are no scenarios.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import xarray as xr
+from numpy.typing import NDArray
+
+from headscarp.core.artefact import check_output, write_json, write_text
+from headscarp.core.band import Band
+from headscarp.core.bundle import Bundle, open_bundle
+from headscarp.core.domains import REFLECTANCE
+from headscarp.core.errors import BundleError
+from headscarp.core.progress import progress
+from headscarp.core.provenance import made_by
+from headscarp.core.samples import GROUP
+from headscarp.core.scenarios import AFTER, CHANGED, TASK, check_scenarios
+from headscarp.core.stack import LABEL, fingerprint
+from headscarp.core.tile import Tile, Window
+from headscarp.evaluation.suites import Suite, Suites, case_values, suite_scores, truth_rank
+from headscarp.evaluation.tables import MetricRow, rows_of, write_table
+from headscarp.nets import NETS, net_from_bundle
+from headscarp.nets.futures import FutureNet
+from headscarp.nets.net import Net
+from headscarp.tiles.dataset import as_stack
+from headscarp.tiles.fits import check_fits
+from headscarp.tiles.reader import TileReader
+from headscarp.tiles.sampling import batches
+from headscarp.tiles.splits import Split, read_split, split_from_json
+
+SAMPLES, VALIDATION_SAMPLES = 16, 8
+COPY, NEAREST, LAW = "copy_the_input", "nearest_pair", "law"
+RANKS = "ranks.csv"
+_BATCH = 16
+_CERTAIN = ("identity",)
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A place under a task: samples of the stack that are its futures, rising."""
+
+    place: str
+    task: str
+    samples: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class SuitesEvaluation:
+    """What was found. rows: the tidy table. ranks: by name, how often what came had each rank among the members, of the
+    changed area, over uncertain tasks of the test part."""
+
+    net: str
+    split: str
+    rows: tuple[MetricRow, ...]
+    ranks: Mapping[str, NDArray[np.int64]] = field(repr=False)
+
+    def value(self, metric: str, *, net: str | None = None, part: str = "test") -> MetricRow:
+        """One row of the table; NaN where there is none."""
+        asked = (net or self.net, part, metric)
+        found = (row for row in self.rows if (row.net, row.part, row.metric) == asked)
+        return next(found, MetricRow(asked[0], self.split, part, metric, float("nan")))
+
+    @property
+    def text(self) -> str:
+        """What a person wants to read first."""
+        crps, iou, area = (self.value(m) for m in ("crps_ndvi", "mask_iou", "coverage_80_area"))
+        beside = ", ".join(f"{n} {self.value('crps_ndvi', net=n).value:.4f}" for n in (COPY, NEAREST, LAW))
+        covered = f" 80 % intervals hold the changed area in {area.value:.2f} of the cases." if area.value >= 0 else ""
+        return (
+            f"{self.net}, {self.split} split, test part: fair CRPS of NDVI {crps.value:.4f} [{crps.low:.4f}, "
+            f"{crps.high:.4f}]; {beside}. IoU of what is likely changed {iou.value:.3f} [{iou.low:.3f}, "
+            f"{iou.high:.3f}].{covered} Identity is off by {self.value('identity_error').value:.4f}."
+        )
+
+
+def makes_pictures(bundle: Bundle | str | Path) -> bool:
+    """Whether a bundle's net makes pictures, so that `judge_suites` scores it and not `evaluate`."""
+    bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+    return bundle.net in NETS and NETS[bundle.net].makes_pictures
+
+
+def judge_suites(
+    bundle: Bundle | str | Path,
+    stack: xr.Dataset | str | Path,
+    *,
+    out: str | Path | None = None,
+    split: Split | str | Path | None = None,
+    parts: Sequence[str] = ("test",),
+    samples: int = SAMPLES,
+    workers: int | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> SuitesEvaluation:
+    """Scores a bundle on the scenarios of a part, with 95 % intervals from a bootstrap over places.
+
+    split: default is the one the bundle was trained with. out: folder for metrics.csv, metrics.json and ranks.csv.
+    samples: pictures of each suite. Raises StackError where the stack does not fit the bundle or holds no scenarios,
+    SplitError, BundleError for a net that does not make red and near infrared.
+    """
+    bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+    stack = check_scenarios(as_stack(stack))
+    folder = check_output(out, overwrite=overwrite) if out is not None else None
+    fit = check_fits(bundle, stack)
+    split = split_from_json(bundle.split) if split is None else split
+    split = split if isinstance(split, Split) else read_split(split)
+    net = net_from_bundle(bundle)
+    assert isinstance(net, FutureNet)
+    rows: list[MetricRow] = []
+    ranks: dict[str, NDArray[np.int64]] = {}
+    for part in [part for part in parts if split.part(part)]:
+        cases, training = cases_of(stack, split, part), cases_of(stack, split, "train")
+        judge = _Judge(stack, net, seed)
+        found = {bundle.net: judge.of_net(cases, fit.bands, samples=samples, workers=workers or 2, name=bundle.net)}
+        found |= judge.of_opponents(cases, training)
+        rows += judge.rows(found, cases, split.kind, part)
+        if part == "test":
+            ranks = judge.ranks(found, cases)
+    evaluation = SuitesEvaluation(bundle.net, split.kind, tuple(rows), ranks)
+    if folder is not None:
+        write_table(rows, folder)
+        lines = [f"{name},{rank},{count}" for name, counts in ranks.items() for rank, count in enumerate(counts)]
+        write_text(folder / RANKS, "\n".join(["net,rank,cases", *lines]) + "\n")
+        settings = {"net": bundle.net, "parts": list(parts), "samples": samples}
+        made = made_by("evaluate", settings=settings, inputs=[{"stack": fingerprint(stack)}], seed=seed)
+        write_json(folder / "made.json", {"made": made})
+    return evaluation
+
+
+def judged_futures(bundle: Bundle, net: Net, stack: xr.Dataset, split: Split) -> Bundle:
+    """The bundle with metrics of the validation part; a pixel counts as changed from one half on."""
+    assert isinstance(net, FutureNet)
+    cases, judge = cases_of(stack, split, "validation"), _Judge(stack, net, 0)
+    found = judge.of_net(cases, bundle.bands, samples=VALIDATION_SAMPLES, workers=2, name=bundle.net)
+    rows = judge.rows({bundle.net: found}, cases, split.kind, "validation")
+    return replace(bundle, threshold=0.5, metrics=tuple(vars(row) for row in rows))
+
+
+def cases_of(stack: xr.Dataset, split: Split, part: str) -> list[Case]:
+    """The places and tasks of a part, in the order of their first samples."""
+    names, tasks = (stack[name].to_numpy().astype(object) for name in (GROUP, TASK))
+    held: dict[tuple[str, str], list[int]] = {}
+    for sample in sorted({p.sample for p in split.part(part)}):
+        held.setdefault((str(names[sample]), str(tasks[sample])), []).append(sample)
+    return [Case(place, task, tuple(samples)) for (place, task), samples in held.items()]
+
+
+class _Judge:
+    """Reads what came, and lays beside it what the net and its opponents say."""
+
+    def __init__(self, stack: xr.Dataset, net: FutureNet, seed: int) -> None:
+        self.stack, self.net, self.seed = stack, net, seed
+        self.label = CHANGED if CHANGED in stack else LABEL
+        if not {"red", "nir"} <= set(net.change):
+            raise BundleError(
+                f"the net makes {', '.join(net.change)}; suites are judged by NDVI, which needs red and nir among them"
+            )
+        self.red, self.nir = net.change.index("red"), net.change.index("nir")
+
+    def came(self, sample: int) -> Suite:
+        """What a place looks like after its task."""
+        bands = [self.stack[AFTER + name][sample].to_numpy() for name in self.net.change]
+        changed = self.stack[self.label][sample].to_numpy() == 1
+        return self._suite(np.stack([*bands, changed])[None])
+
+    def before(self, sample: int) -> Floats:
+        """(K + 1, H, W) what it looked like before, changed nowhere."""
+        bands = [self.stack[name][sample].to_numpy() for name in self.net.change]
+        return np.stack([*bands, np.zeros_like(bands[0])]).astype(np.float64)
+
+    def of_net(self, cases: Sequence[Case], bands: Sequence[Band], *, samples: int, workers: int, name: str) -> Suites:
+        """Suites of a net that makes them; of one without chance a single picture."""
+        many = samples if self.net.by_chance else 1
+        reader, (rows, cols) = TileReader(self.stack, bands), (self.stack.sizes["y"], self.stack.sizes["x"])
+        align = self.net.align
+        window = Window(0, 0, -(-rows // align) * align, -(-cols // align) * align)
+        tiles = [Tile(window, 0, case.samples[0], id=f"{case.place} {case.task}") for case in cases]
+        device = next(p.device for p in self.net.parameters())
+        made = []
+        with progress(f"{name}: futures", len(tiles)) as bar, torch.inference_mode():
+            for batch in batches(reader, tiles, batch_size=_BATCH, workers=workers):
+                there = batch.to(device)
+                suite = [self.net.picture(there, number)[..., :rows, :cols].cpu().numpy() for number in range(many)]
+                made += list(np.stack(suite, axis=1))
+                bar.advance(len(batch.tiles))
+        return [
+            [(self._suite(pictures), self.came(s)) for s in case.samples]
+            for case, pictures in zip(cases, made, strict=True)
+        ]
+
+    def of_opponents(self, cases: Sequence[Case], training: Sequence[Case]) -> dict[str, Suites]:
+        """Those that need no training, and the simulator's own other futures."""
+        found: dict[str, Suites] = {COPY: [], NEAREST: []}
+        looks = [self._look(case.samples[0]) for case in training]
+        scale = np.std(looks, axis=0) + 1e-9 if looks else 1.0
+        for case in cases:
+            came = [self.came(s) for s in case.samples]
+            before = self.before(case.samples[0])
+            found[COPY].append([(self._suite(before[None]), one) for one in came])
+            alike = [i for i, other in enumerate(training) if other.task == case.task]
+            if alike:
+                look = self._look(case.samples[0])
+                best = training[min(alike, key=lambda i: float((((looks[i] - look) / scale) ** 2).sum()))]
+                theirs = self.before(best.samples[0])
+                laid = np.stack([before + self.came(s).pictures[0] - theirs for s in best.samples])
+                found[NEAREST].append([(self._suite(laid), one) for one in came])
+        if self.stack.attrs.get("simulated") and all(len(case.samples) > 1 for case in cases):
+            found[LAW] = [self._others(case) for case in cases]
+        return {name: suites for name, suites in found.items() if len(suites) == len(cases)}
+
+    def rows(self, found: Mapping[str, Suites], cases: Sequence[Case], kind: str, part: str) -> list[MetricRow]:
+        """Each name over all tasks but identity, and of the test part task by task; the same resamples for all."""
+        rows: list[MetricRow] = []
+        uncertain = [i for i, case in enumerate(cases) if case.task not in _CERTAIN]
+        groups = {part: uncertain}
+        if part == "test":
+            tasks = dict.fromkeys(cases[i].task for i in uncertain)
+            groups |= {f"task: {task}": [i for i in uncertain if cases[i].task == task] for task in tasks}
+        for name, suites in found.items():
+            values, ratios = case_values(suites)
+            for group, chosen in groups.items():
+                places = [cases[i].place for i in chosen]
+                rng = np.random.default_rng(self.seed)
+                rows += rows_of(name, kind, group, suite_scores(values, ratios, chosen, places, rng))
+            same = [self._identity(suites[i], cases[i]) for i in range(len(cases)) if cases[i].task == "identity"]
+            if same:
+                rows += rows_of(name, kind, part, {"identity_error": float(np.mean(same))})
+        return rows
+
+    def ranks(self, found: Mapping[str, Suites], cases: Sequence[Case]) -> dict[str, NDArray[np.int64]]:
+        """By name, how often the changed area that came has each rank among the members, where it is uncertain."""
+        ranks = {}
+        for name, suites in found.items():
+            rng, held = np.random.default_rng(self.seed), []
+            chosen = [suites[i] for i, case in enumerate(cases) if case.task not in (*_CERTAIN, "no_change")]
+            for said, came in (pair for suite in chosen for pair in suite):
+                held.append(truth_rank(said.area, float(came.area[0]), rng))
+            if chosen:
+                ranks[name] = np.bincount(held, minlength=len(chosen[0][0][0].pictures) + 1)
+        return ranks
+
+    def _identity(self, suites: Sequence[tuple[Suite, Suite]], case: Case) -> float:
+        return float(np.abs(suites[0][0].pictures[:, :-1] - self.before(case.samples[0])[:-1]).mean())
+
+    def _others(self, case: Case) -> list[tuple[Suite, Suite]]:
+        came = [self.came(s) for s in case.samples]
+        all_ = np.concatenate([one.pictures for one in came])
+        return [(self._suite(np.delete(all_, i, axis=0)), one) for i, one in enumerate(came)]
+
+    def _look(self, sample: int) -> Floats:
+        """Mean and spread of what can be seen of a place before."""
+        names = [name for name in (*REFLECTANCE, "slope") if name in self.stack]
+        planes = [self.stack[name][sample].to_numpy() for name in names]
+        return np.array([f(plane) for plane in planes for f in (np.nanmean, np.nanstd)])
+
+    def _suite(self, pictures: NDArray[np.floating]) -> Suite:
+        return Suite(np.asarray(pictures, np.float64), self.red, self.nir)

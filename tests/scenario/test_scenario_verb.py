@@ -1,0 +1,238 @@
+"""From a recipe of scenarios to futures of a scene, as a person does it; what is generated says so, what is wrong is
+one line and exit code 2."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from scenes import build_scenes, scene_of
+from typer.testing import CliRunner
+
+from headscarp.assemble.build import build
+from headscarp.assemble.recipe import recipe_from_dict
+from headscarp.cli import app, output
+from headscarp.core.bundle import open_bundle
+from headscarp.core.errors import StackError
+from headscarp.core.scenarios import GENERATED_TAG, is_generated
+from headscarp.core.stack import make_stack, open_stack, stack_bands, stack_grid, write_stack
+from headscarp.prediction.futures import scenario
+from headscarp.train.config import FitConfig
+from headscarp.train.fit import fit
+from headscarp.train.suites import judge_suites
+
+CONFIG = """[train.flow]
+epochs = 2
+net_arguments = { base = 4, levels = 1, steps = 2 }
+
+[train.direct]
+epochs = 1
+net_arguments = { base = 4, levels = 1 }
+"""
+
+
+def run(*words: object) -> SimpleNamespace:
+    done = CliRunner().invoke(app, [str(word) for word in words])
+    output.as_json = False
+    return SimpleNamespace(code=done.exit_code, text=" ".join(done.output.split()))
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """scenes.zarr, scene.zarr (a place on a grid), flow/ and direct/."""
+    folder = tmp_path_factory.mktemp("home")
+    scenes = build_scenes(folder / "scenes.zarr")
+    write_stack(scene_of(scenes), folder / "scene.zarr")
+    (folder / "train.toml").write_text(CONFIG, encoding="utf-8")
+    for net in ("flow", "direct"):
+        words = ["train", folder / "scenes.zarr", "--net", net, "--out", folder / net, "--accelerator", "cpu"]
+        done = run(*words, "--config", folder / "train.toml", "--workers", 1)
+        assert done.code == 0, done.text
+        assert "validation crps ndvi" in done.text
+    return folder
+
+
+@pytest.fixture(scope="module")
+def futures(home):
+    done = run(
+        "scenario", home / "flow", home / "scene.zarr", "--task", "mining", "--samples", 3, "--out", home / "futures",
+        "--after-days", 200, "--date", "2020-07-01",
+    )  # fmt: skip
+    assert done.code == 0, done.text
+    return home / "futures"
+
+
+def read(path):
+    with rasterio.open(path) as file:
+        return file.read(), file.descriptions, file.tags()
+
+
+def test_everything_generated_says_so(futures):
+    assert sorted(p.name for p in futures.iterdir()) == [
+        "contact-sheet.png",
+        *(f"future-00{k}.{end}" for k in (1, 2, 3) for end in ("json", "tif")),
+        "spread.json",
+        "spread.tif",
+    ]
+    for path in futures.glob("*.tif"):
+        _, names, tags = read(path)
+        assert GENERATED_TAG in tags
+        assert all(name.startswith("generated: ") for name in names)
+        item = json.loads(path.with_suffix(".json").read_text())
+        assert item["properties"]["headscarp:generated"] is True
+
+
+def test_futures_differ_and_their_spread_is_what_it_says(futures, home):
+    suite = np.stack([read(futures / f"future-00{k}.tif")[0] for k in (1, 2, 3)])
+    valid = open_stack(home / "scene.zarr")["valid"].to_numpy() == 1
+    assert suite.shape == (3, 7, 48, 48)
+    assert np.isnan(suite[:, :, ~valid]).all()
+    assert not np.array_equal(suite[0][:, valid], suite[1][:, valid])
+    made, names, _ = read(futures / "spread.tif")
+    assert names[0] == "generated: share of futures that change"
+    np.testing.assert_allclose(made[0][valid], (suite[:, -1] >= 0.5).mean(axis=0)[valid], atol=1e-6)
+    np.testing.assert_allclose(made[1:7][:, valid], suite[:, :6].mean(axis=0)[:, valid], atol=1e-6)
+    np.testing.assert_allclose(made[7:][:, valid], suite[:, :6].std(axis=0, ddof=1)[:, valid], atol=1e-6)
+
+
+def test_the_same_again_with_more_futures_goes_on(futures, home):
+    before = (futures / "future-002.tif").read_bytes()
+    words = ["scenario", home / "flow", home / "scene.zarr", "--task", "mining", "--samples", 4, "--out", futures]
+    told = ["--after-days", 200, "--date", "2020-07-01"]
+    assert "exists already" in run(*words, *told).text
+    done = run(*words, *told, "--resume")
+    assert done.code == 0
+    assert (futures / "future-002.tif").read_bytes() == before
+    (futures / "future-004.tif").unlink()
+    (futures / "future-004.json").unlink()
+    run(*words[:-4], "--samples", 3, "--out", futures, *told, "--resume")  # as the others expect it
+
+
+def test_identity_gives_the_picture_back(home, tmp_path):
+    made = scenario(home / "flow", home / "scene.zarr", tmp_path / "same", task="identity", samples=1)
+    stack = open_stack(home / "scene.zarr")
+    valid = stack["valid"].to_numpy() == 1
+    pixels = read(made.futures[0])[0]
+    assert np.array_equal(pixels[0][valid], stack["blue"].to_numpy()[valid])
+    assert np.nanmax(pixels[-1]) == 0
+
+
+def test_the_size_of_blocks_changes_nothing(home, tmp_path):
+    scenes = open_stack(home / "scenes.zarr")
+    large = scene_of(scenes, times=40)  # 640 px: four blocks of 512
+    small, whole = (
+        scenario(home / "flow", large, tmp_path / name, task="mining", samples=1, block_px=px)
+        for name, px in (("a", 512), ("b", 1024))
+    )
+    a, b = read(small.futures[0])[0], read(whole.futures[0])[0]
+    assert np.nanmax(np.abs(a - b)) < 1e-5
+
+
+def test_of_a_series_the_newest_frame_up_to_the_date_is_taken(home, tmp_path):
+    stack = open_stack(home / "scene.zarr")
+    bands = {band: np.stack([stack[band.name].to_numpy()] * 2) for band in stack_bands(stack)}
+    for band, array in bands.items():
+        if band.name == "blue":
+            array[1] += 0.05
+    series = make_stack(stack_grid(stack), bands, time=np.array(["2019-05-01", "2020-05-01"], "datetime64[ns]"))
+    first = scenario(home / "flow", series, tmp_path / "a", task="identity", samples=1, date="2019-12-01")
+    last = scenario(home / "flow", series, tmp_path / "b", task="identity", samples=1)
+    assert np.nanmax(read(last.futures[0])[0][0] - read(first.futures[0])[0][0]) == pytest.approx(0.05, abs=1e-6)
+    with pytest.raises(StackError, match="no frame up to 2018-01-01; the first is of 2019-05-01"):
+        scenario(home / "flow", series, tmp_path / "c", task="identity", samples=1, date="2018-01-01")
+
+
+@pytest.mark.parametrize(
+    ("bundle", "more", "words"),
+    [
+        ("flow", ["--task", "minning"], "did you mean 'mining'? known: identity, no_change, deforestation, mining"),
+        ("flow", ["--task", "rain"], "known: identity, no_change, deforestation, mining"),
+        ("flow", ["--task", "mining", "--samples", "0"], "0 futures were asked for"),
+        ("flow", ["--task", "mining", "--after-days", "-3"], "after_days is -3"),
+        ("flow", ["--task", "mining", "--date", "summer"], "'summer' is not a date"),
+        ("direct", ["--task", "mining"], "one future only"),
+        ("scenes.zarr", ["--task", "mining"], "bundle"),
+    ],
+)
+def test_what_is_wrong_is_one_line(home, tmp_path, bundle, more, words):
+    done = run("scenario", home / bundle, home / "scene.zarr", "--out", tmp_path / "out", *more)
+    assert done.code == 2
+    assert words in done.text
+    assert not (tmp_path / "out").exists()
+
+
+def test_stacks_that_do_not_fit_are_refused(home, tmp_path):
+    with pytest.raises(StackError, match="'swir2'"):
+        scenario(home / "flow", open_stack(home / "scene.zarr").drop_vars("swir2"), tmp_path / "a", task="mining")
+    with pytest.raises(StackError, match=r"no grid|share no grid"):
+        scenario(home / "flow", open_stack(home / "scenes.zarr"), tmp_path / "b", task="mining")
+
+
+def test_generated_bands_are_refused_as_training_data_unless_told_otherwise(futures, tmp_path):
+    recipe = {
+        "name": "learned from dreams",
+        "grid": {"like": str(futures / "future-001.tif")},
+        "band": [
+            {"name": "red", "raster": str(futures / "future-001.tif"), "index": 3},
+            {"name": "nir", "raster": str(futures / "future-001.tif"), "index": 4},
+        ],
+    }
+    stack = build(recipe_from_dict(recipe), tmp_path / "stack.zarr", workers=1)
+    assert all(is_generated(band.source) for band in stack_bands(stack) if band.is_feature)
+    small = {"base": 2}
+    with pytest.raises(StackError, match=r"red, nir of the stack were generated.*--allow-generated"):
+        fit(stack, net="anomaly", out=tmp_path / "a", config=FitConfig(epochs=1, net_arguments=small))
+
+
+def test_suites_are_judged_beside_plain_opponents(home, tmp_path):
+    done = run("evaluate", home / "flow", home / "scenes.zarr", "--out", tmp_path / "m", "--workers", 1)
+    assert done.code == 0, done.text
+    assert "fair CRPS of NDVI" in done.text
+    assert (tmp_path / "m" / "ranks.csv").read_text().startswith("net,rank,cases\nflow,0,")
+    found = judge_suites(home / "direct", home / "scenes.zarr", workers=1)
+    names = list(dict.fromkeys(row.net for row in found.rows))
+    assert names == ["direct", "copy_the_input", "nearest_pair", "law"]
+    assert found.value("identity_error").value == 0
+    assert found.value("mask_iou", net="copy_the_input").value == 0
+    assert found.value("crps_ndvi", net="law").value < found.value("crps_ndvi", net="copy_the_input").value
+    assert found.value("crps_ndvi", part="task: mining").value > 0
+    metrics = {row["metric"] for row in open_bundle(home / "flow").metrics}
+    assert {"crps_ndvi", "mask_iou", "spread_skill_ndvi"} <= metrics
+
+
+def test_an_interrupted_training_goes_on_to_the_same_weights(home, tmp_path):
+    scenes = open_stack(home / "scenes.zarr")
+    arguments = {"base": 4, "levels": 1, "steps": 2}
+    whole = fit(scenes, net="flow", out=tmp_path / "whole", config=FitConfig(epochs=2, net_arguments=arguments))
+
+    class Stop(Exception):
+        pass
+
+    from headscarp.train import loop
+
+    save, seen = loop.save_checkpoint, []
+
+    def then_stop(*parts):
+        save(*parts)
+        seen.append(1)
+        if len(seen) == 1:
+            raise Stop
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "save_checkpoint", then_stop)
+        with pytest.raises(Stop):
+            fit(scenes, net="flow", out=tmp_path / "cut", config=FitConfig(epochs=2, net_arguments=arguments))
+    again = fit(
+        scenes, net="flow", out=tmp_path / "cut", config=FitConfig(epochs=2, net_arguments=arguments), resume=True
+    )
+    assert all(np.array_equal(again.weights[name], whole.weights[name]) for name in whole.weights)
