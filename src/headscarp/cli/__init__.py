@@ -23,6 +23,7 @@ from headscarp.cli.audit import audit
 from headscarp.cli.build import build
 from headscarp.cli.catalog import catalog
 from headscarp.cli.compare import compare
+from headscarp.cli.damage import damage
 from headscarp.cli.datasets import datasets
 from headscarp.cli.demo import demo
 from headscarp.cli.ensemble import ensemble
@@ -92,6 +93,7 @@ for _verb in (
     next_,
     forecast,
     scenario,
+    damage,
     latent,
     ensemble,
     catalog,

@@ -1,0 +1,147 @@
+"""From sources to buried ground and what stands on it: probabilities by hand, marks, and what is refused."""
+
+import csv
+import json
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from shapely.geometry import LineString, box
+from typer.testing import CliRunner
+
+from headscarp.cli import app
+from headscarp.core.band import Band
+from headscarp.core.errors import OutputError, RecipeError, SourceError, StackError
+from headscarp.core.grid import Grid
+from headscarp.core.scenarios import GENERATED_TAG
+from headscarp.core.stack import VALID, make_stack, write_stack
+from headscarp.prediction.damage import BURIAL, damage
+
+SHAPE = (60, 30)
+GRID = Grid(SHAPE, Affine(10, 0, 500_000, 0, -10, 5_000_000), "EPSG:32633")
+BREAK = 25
+
+
+@pytest.fixture
+def stack():
+    """A slope of 31 degrees to the south, flat from row BREAK on."""
+    dem = np.repeat(np.maximum(BREAK - np.arange(SHAPE[0]), 0)[:, None] * 6.0, SHAPE[1], axis=1).astype(np.float32)
+    return make_stack(GRID, {Band("elevation", "continuous", "m"): dem, Band(VALID, "mask"): np.ones(SHAPE, np.uint8)})
+
+
+def write(path, row, *, generated=False):
+    """A map whose source is one cell in the middle column."""
+    pixels = np.zeros((2, *SHAPE), np.float32)
+    pixels[1, row, 15] = 0.9
+    kind = {"driver": "GTiff", "height": SHAPE[0], "width": SHAPE[1], "count": 2, "dtype": "float32"}
+    with rasterio.open(path, "w", crs=GRID.crs.to_wkt(), transform=GRID.affine, **kind) as file:
+        file.write(pixels)
+        file.descriptions = ("generated: red", "generated: changed")
+        if generated:
+            file.update_tags(**{GENERATED_TAG: "yes"})
+    return path
+
+
+def row_box(row, col=15):
+    x, y = GRID.affine @ (col + 0.5, row + 0.5)
+    return box(x - 2, y - 2, x + 2, y + 2)
+
+
+def end_of(row, angle):
+    """The last row that a slide from a row reaches, straight down."""
+    return row + int((BREAK - row) * 6.0 / np.tan(np.radians(angle)) / 10 + 1e-4)
+
+
+def test_probabilities_are_shares_of_draws_and_features_are_counted(stack, tmp_path):
+    folder = tmp_path / "futures"
+    folder.mkdir()
+    write(folder / "future-001.tif", 15, generated=True)
+    write(folder / "future-002.tif", 5)
+    near, far = end_of(15, 25.0), end_of(5, 25.0)
+    assert near < far
+    houses = gpd.GeoDataFrame(
+        {"name": ["both", "far", "none", "outside"]},
+        geometry=[row_box(near), row_box(far), row_box(far + 1), row_box(400)],
+        crs="EPSG:32633",
+    )
+    houses.to_crs("EPSG:4326").to_file(tmp_path / "houses.gpkg")
+    road = LineString([GRID.affine @ (0.5, far - 0.5), GRID.affine @ (29.5, far - 0.5)])
+    gpd.GeoDataFrame(geometry=[road], crs="EPSG:32633").to_file(tmp_path / "roads.gpkg")
+    made = damage(
+        folder, stack, tmp_path / "damage.tif", angle_deg=25.0, scatter=0.0, draws=4,
+        exposed=[tmp_path / "houses.gpkg", tmp_path / "roads.gpkg"],
+    )  # fmt: skip
+    with rasterio.open(made.map) as file:
+        pixels, tags, names = file.read(1), file.tags(), file.descriptions
+    assert pixels[5, 15] == 0.5
+    assert pixels[near, 15] == 1.0
+    assert pixels[far, 15] == 0.5
+    assert pixels[far + 1 :].max() == 0
+    assert GENERATED_TAG in tags
+    assert names[0].startswith("generated: ")
+    assert json.loads(made.map.with_suffix(".json").read_text())["properties"]["headscarp:generated"] is True
+    read = gpd.read_file(made.layers, layer="houses")
+    assert dict(zip(read["name"], read[BURIAL], strict=True)) == pytest.approx(
+        {"both": 1.0, "far": 0.5, "none": 0.0, "outside": float("nan")}, nan_ok=True
+    )
+    assert gpd.read_file(made.layers, layer="roads")[BURIAL].tolist() == [0.5]
+    rows = {row["what"]: row for row in csv.DictReader(made.table.read_text().splitlines())}
+    assert float(rows["houses, reached"]["mean"]) == 1.5
+    area = float(rows["buried area, km2"]["mean"])
+    assert area == pytest.approx(np.nansum(pixels) * 1e-4, rel=0.01)  # cells of about 100 m2 on the ground
+
+
+def test_scatter_blurs_the_end_and_the_seed_brings_it_again(stack, tmp_path):
+    source = write(tmp_path / "map.tif", 10)
+    made = [
+        damage(source, stack, tmp_path / f"{k}.tif", angle_deg=24.0, scatter=s, draws=30, seed=1)
+        for k, s in enumerate((0.0, 0.1, 0.1))
+    ]
+    sharp, blurred, again = (rasterio.open(m.map).read(1) for m in made)
+    assert set(np.unique(sharp)) == {0.0, 1.0}
+    assert ((blurred > 0) & (blurred < 1)).any()
+    assert np.array_equal(blurred, again)
+    low, middle, high = made[1].quantiles["buried area, km2"]
+    assert low < middle < high
+    with rasterio.open(made[0].map) as file:
+        assert GENERATED_TAG not in file.tags()
+
+
+def test_what_is_wrong_is_refused(stack, tmp_path):
+    source = write(tmp_path / "map.tif", 10)
+    with pytest.raises(StackError, match="no band 'elevation'"):
+        damage(source, stack.rename(elevation="height"), tmp_path / "a.tif")
+    with pytest.raises(SourceError, match="not on the grid"):
+        damage(source, stack.isel(y=slice(0, 30)).assign_attrs(grid=_smaller(stack)), tmp_path / "a.tif")
+    with pytest.raises(SourceError, match="holds no futures"):
+        damage(tmp_path, stack, tmp_path / "a.tif")
+    with pytest.raises(SourceError, match="cannot be read as a raster"):
+        damage(tmp_path / "none.tif", stack, tmp_path / "a.tif")
+    with pytest.raises(RecipeError, match="0 draws"):
+        damage(source, stack, tmp_path / "a.tif", draws=0)
+    with pytest.raises(RecipeError, match="angle of reach"):
+        damage(source, stack, tmp_path / "a.tif", angle_deg=90.0)
+    with pytest.raises(OutputError, match=r"\.tif"):
+        damage(source, stack, tmp_path / "a.gpkg")
+    gpd.GeoDataFrame({"a": []}, geometry=[], crs="EPSG:4326").to_file(tmp_path / "empty.gpkg")
+    with pytest.raises(SourceError, match="no shapes"):
+        damage(source, stack, tmp_path / "a.tif", exposed=[tmp_path / "empty.gpkg"])
+    assert not (tmp_path / "a.tif").exists()
+
+
+def _smaller(stack):
+    grid = json.loads(stack.attrs["grid"])
+    grid["shape"] = [30, SHAPE[1]]
+    return json.dumps(grid)
+
+
+def test_the_verb_says_how_much(stack, tmp_path):
+    write_stack(stack, tmp_path / "stack.zarr")
+    words = ["damage", write(tmp_path / "map.tif", 10), tmp_path / "stack.zarr", "--out", tmp_path / "d.tif"]
+    done = CliRunner().invoke(app, [str(word) for word in (*words, "--draws", 5)])
+    assert done.exit_code == 0, done.output
+    assert "buried area, km2: " in done.output
+    assert "(95%)" in done.output
+    assert CliRunner().invoke(app, [str(word) for word in words]).exit_code == 2
