@@ -14,8 +14,9 @@ from typer.testing import CliRunner
 from headscarp.assemble.build import build
 from headscarp.assemble.recipe import recipe_from_dict
 from headscarp.cli import app, output
+from headscarp.core.band import Band
 from headscarp.core.bundle import open_bundle
-from headscarp.core.errors import StackError
+from headscarp.core.errors import HeadscarpWarning, StackError
 from headscarp.core.scenarios import GENERATED_TAG, is_generated
 from headscarp.core.stack import make_stack, open_stack, stack_bands, stack_grid, write_stack
 from headscarp.prediction.futures import scenario
@@ -150,6 +151,30 @@ def test_of_a_series_the_newest_frame_up_to_the_date_is_taken(home, tmp_path):
     assert np.nanmax(read(last.futures[0])[0][0] - read(first.futures[0])[0][0]) == pytest.approx(0.05, abs=1e-6)
     with pytest.raises(StackError, match="no frame up to 2018-01-01; the first is of 2019-05-01"):
         scenario(home / "flow", series, tmp_path / "c", task="identity", samples=1, date="2018-01-01")
+
+
+def test_what_is_under_clouds_is_left_out_and_said(home, tmp_path):
+    stack = open_stack(home / "scene.zarr")
+    bands = {band: stack[band.name].to_numpy() for band in stack_bands(stack)}
+    quality = np.ones((48, 48), np.uint8)
+    quality[20:44, 10:34] = 2
+    bands[Band("quality", "categorical", classes=("clear", "cloud", "cloud shadow"))] = quality
+    clouded = make_stack(stack_grid(stack), bands)
+    with pytest.warns(HeadscarpWarning, match="25% of the picture are clouds"):
+        made = scenario(home / "flow", clouded, tmp_path / "a", task="mining", samples=1)
+    pixels = read(made.futures[0])[0]
+    assert np.isnan(pixels[:, 20:44, 10:34]).all()
+    assert np.isfinite(pixels[:, 44:, :]).all()
+    quality[:] = 2
+    with pytest.raises(StackError, match="all clouds"):
+        scenario(home / "flow", make_stack(stack_grid(stack), bands), tmp_path / "b", task="mining", samples=1)
+
+
+def test_info_tells_what_scenarios_and_futures_are(home, futures):
+    said = run("info", home / "scenes.zarr")
+    assert "10 places, 4 tasks, 3 futures of each" in said.text
+    assert "simulated" in said.text
+    assert "seen by nobody" in run("info", futures / "future-001.tif").text
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ Each future is a map of `predict`, so any size in constant memory and resumable;
 Refuses tasks that the bundle does not know, and nets that make no pictures.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,14 +15,17 @@ import rasterio
 import xarray as xr
 
 from headscarp.core.artefact import check_output, finish, partial_path
+from headscarp.core.band import Band
 from headscarp.core.blocks import Done, run_blocks
 from headscarp.core.bundle import Bundle, open_bundle
-from headscarp.core.errors import BundleError, RecipeError, StackError
+from headscarp.core.domains import CLOUD
+from headscarp.core.errors import BundleError, HeadscarpWarning, RecipeError, StackError
 from headscarp.core.grid import footprint_lonlat
 from headscarp.core.provenance import made_by, write_stac_item
 from headscarp.core.scenarios import GENERATED, GENERATED_TAG, GENERATED_WORDS, task_code
-from headscarp.core.stack import stack_grid
+from headscarp.core.stack import VALID, band_attrs, fingerprint, stack_bands, stack_grid
 from headscarp.core.tile import Tile, windows
+from headscarp.imagery.clouds import clear_looks
 from headscarp.nets import NETS, net_from_bundle
 from headscarp.nets.futures import FutureNet
 from headscarp.nets.net import Output
@@ -35,6 +39,7 @@ from headscarp.tiles.fits import check_one_place
 BLOCK_PX = 512
 SPREAD = "spread.tif"
 _MOST = 1000
+_QUALITY = "quality"
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,7 @@ def scenario(
     _check_samples(bundle, task, samples, after_days)
     stack, day = one_frame(as_stack(stack), date)
     check_one_place(stack)
+    stack = without_clouds(stack)
     out = check_output(out, overwrite=overwrite or resume)
     latitude = float(footprint_lonlat(stack_grid(stack))[:, 1].mean())
     told = {"task": task, "after_days": after_days, "day_of_year": day, "latitude": latitude}
@@ -114,6 +120,37 @@ def one_frame(stack: xr.Dataset, date: str | None) -> tuple[xr.Dataset, float | 
         raise StackError(f"there is no frame up to {date}; the first is of {times.min()}: give a later date")
     chosen = int(there[-1])
     return stack.isel(time=chosen).drop_vars("fingerprint", errors="ignore"), _day_of_year(times[chosen])
+
+
+def without_clouds(stack: xr.Dataset) -> xr.Dataset:
+    """The stack, not valid where a band `quality` or `cloud` says that the ground is not seen; pixels stay lazy.
+
+    Warns of how much that is. A stack without such a band is taken to be clear. Raises StackError where nothing is
+    seen.
+    """
+    quality = next((b for b in stack_bands(stack) if b.kind == "categorical" and b.name in (_QUALITY, CLOUD)), None)
+    if quality is None:
+        return stack
+    chunks = {"y": BLOCK_PX, "x": BLOCK_PX}
+    codes = stack[quality.name].chunk(chunks)
+    seen = xr.apply_ufunc(
+        clear_looks, codes, kwargs={"quality": quality}, dask="parallelized", output_dtypes=[np.bool_]
+    )
+    share = float(seen.mean().compute())
+    if share == 0:
+        raise StackError("the picture shows the ground nowhere: it is all clouds; give another --date or a composite")
+    if share < 1:
+        text = (
+            f"{1 - share:.0%} of the picture are clouds, shadows or snow and are left out; take a composite for it all"
+        )
+        warnings.warn(text, HeadscarpWarning, stacklevel=3)
+    made = seen & (stack[VALID].chunk(chunks) == 1) if VALID in stack else seen
+    valid = made.astype(np.uint8)
+    valid.attrs = band_attrs(Band(VALID, "mask", "1", "where the ground is seen"))
+    view = stack.drop_vars(VALID, errors="ignore").assign({VALID: valid})
+    if "bands" in view.attrs:
+        view.attrs["bands"] = [band.name for band in stack_bands(view)]
+    return view.assign_attrs(fingerprint=f"{fingerprint(stack)} clear")
 
 
 def _date(text: str) -> np.datetime64:

@@ -9,6 +9,8 @@ from headscarp.core.domains import is_domains
 from headscarp.core.errors import SourceError
 from headscarp.core.grid import ground_resolution_m
 from headscarp.core.provenance import read_made
+from headscarp.core.samples import GROUP
+from headscarp.core.scenarios import FUTURE, GENERATED, GENERATED_TAG, TASK, is_scenarios
 from headscarp.core.stack import open_stack, stack_bands, stack_grid
 from headscarp.evaluation.tables import read_table
 from headscarp.prediction.cutting import cut_of
@@ -50,6 +52,7 @@ def _map(path: Path) -> dict[str, Any]:
                 "compression": structure.get("COMPRESSION", "none"),
                 "overviews": ", ".join(str(f) for f in raster.overviews(1)) or "none",
                 **_cut_lines(raster.tags(1)),
+                **({GENERATED: raster.tags()[GENERATED_TAG]} if GENERATED_TAG in raster.tags() else {}),
             }
     except rasterio.errors.RasterioIOError as error:
         raise SourceError(f"{path} cannot be read as a raster ({error}); it may be truncated: make it again") from error
@@ -65,6 +68,11 @@ def _cut_lines(tags: dict[str, str]) -> dict[str, Any]:
 def _stack(path: Path) -> dict[str, Any]:
     stack = open_stack(path)
     facts: dict[str, Any] = describe_domains(stack) if is_domains(stack) else {"kind": "stack"}
+    if is_scenarios(stack):
+        counts = [len(set(stack[name].to_numpy().tolist())) for name in (GROUP, TASK, FUTURE)]
+        facts["kind"] = "stack of scenarios: places before and after a task"
+        facts["origin"] = "simulated: no real place or event" if stack.attrs.get("simulated") else "from data"
+        facts["samples"] = "{}: {} places, {} tasks, {} futures of each".format(stack.sizes["sample"], *counts)
     if "sample" not in stack.dims:
         grid = stack_grid(stack)
         crs = f"EPSG:{grid.crs.epsg}" if grid.crs and grid.crs.epsg else str(grid.crs)[:60]
