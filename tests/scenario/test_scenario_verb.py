@@ -224,6 +224,7 @@ def test_suites_are_judged_beside_plain_opponents(home, tmp_path):
     assert done.code == 0, done.text
     assert "fair CRPS of NDVI" in done.text
     assert (tmp_path / "m" / "ranks.csv").read_text().startswith("net,rank,cases\nflow,0,")
+    assert (tmp_path / "m" / "examples.png").read_bytes()[:4] == b"\x89PNG"
     found = judge_suites(home / "direct", home / "scenes.zarr", workers=1)
     names = list(dict.fromkeys(row.net for row in found.rows))
     assert names == ["direct", "copy_the_input", "nearest_pair", "law"]

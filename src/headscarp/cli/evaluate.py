@@ -78,8 +78,10 @@ def _evaluate_places(bundle: Path, stack: Path, out: Path, **options: Any) -> No
 
 
 def _evaluate_suites(bundle: Path, stack: Path, out: Path, **options: Any) -> None:
+    from headscarp.report.futures import draw_examples
     from headscarp.train.suites import RANKS, judge_suites
 
     evaluation = judge_suites(bundle, stack, out=out, **options)
+    examples = draw_examples(evaluation, out / "examples.png")
     say(evaluation.text)
-    tell(metrics=out / "metrics.csv", ranks=out / RANKS)
+    tell(metrics=out / "metrics.csv", ranks=out / RANKS, examples=examples)

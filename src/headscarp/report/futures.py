@@ -17,6 +17,7 @@ from headscarp.core.scenarios import GENERATED
 from headscarp.prediction.futures import one_frame
 from headscarp.report.figures import save_figure
 from headscarp.tiles.dataset import as_stack
+from headscarp.train.suites import SuitesEvaluation
 
 _DRAWN_PX = 256
 _COLUMNS = 6
@@ -95,3 +96,33 @@ def _mark(axis) -> None:  # type: ignore[no-untyped-def]
         0.5, 0.04, "GENERATED", transform=axis.transAxes, ha="center", va="bottom", fontsize=7, color="white",
         weight="bold", bbox={"facecolor": "black", "alpha": 0.55, "pad": 1.0, "linewidth": 0.0},
     )  # fmt: skip
+
+
+def draw_examples(evaluation: SuitesEvaluation, out: str | Path, *, came: int = 2, said: int = 4) -> Path:
+    """Writes a place of the test part for each task as PNG: before, what came, what the net drew of it.
+
+    came, said: how many of each are drawn at most.
+    """
+    bands = list(evaluation.bands)
+    names = [name for name in _COLOURS if name in bands]
+    names = names if len(names) == len(_COLOURS) else bands[:1]
+    at = [bands.index(name) for name in names]
+    columns = 1 + came + said
+    figure = Figure(figsize=(1.25 * columns, 1.35 * len(evaluation.examples) + 0.6), layout="constrained")
+    axes = figure.subplots(len(evaluation.examples), columns, squeeze=False)
+    for row, (task, example) in zip(axes, evaluation.examples.items(), strict=True):
+        scale = _scale([example.before[k] for k in at])
+        shown = [("before", example.before), *(("came", p) for p in example.came[:came])]
+        shown += [("came", None)] * (1 + came - len(shown)) + [("generated", p) for p in example.said[:said]]
+        for axis in row:
+            axis.set_xticks([])
+            axis.set_yticks([])
+            axis.set_frame_on(False)
+        row[0].set_ylabel(task.replace("_", " "), fontsize=7)
+        for axis, (title, picture) in zip(row, shown, strict=False):
+            if picture is not None:
+                _draw(axis, dict(zip(names, picture[at].astype(np.float32), strict=True)), names, scale)
+                axis.set_title(title, fontsize=6, pad=2)
+    told = "SIMULATED places: " if evaluation.simulated else ""
+    figure.suptitle(f"{told}pictures called generated were made by a net, seen by nobody", fontsize=8)
+    return save_figure(figure, out)

@@ -54,14 +54,28 @@ class Case:
 
 
 @dataclass(frozen=True)
+class Example:
+    """A place under a task: before (K + 1, H, W), what came (F, K + 1, H, W), what the net drew (M, K + 1, H, W)."""
+
+    before: Floats
+    came: Floats
+    said: Floats
+
+
+@dataclass(frozen=True)
 class SuitesEvaluation:
-    """What was found. rows: the tidy table. ranks: by name, how often what came had each rank among the members, of the
-    changed area, over uncertain tasks of the test part."""
+    """What was found. rows: the tidy table. bands: that were made. examples: by task, of the test part. ranks: by name,
+    how often what came had each rank among the members, of the changed area, over uncertain tasks of the test part.
+    simulated: whether the places are.
+    """
 
     net: str
     split: str
     rows: tuple[MetricRow, ...]
     ranks: Mapping[str, NDArray[np.int64]] = field(repr=False)
+    bands: tuple[str, ...] = ()
+    examples: Mapping[str, Example] = field(default_factory=dict, repr=False)
+    simulated: bool = False
 
     def value(self, metric: str, *, net: str | None = None, part: str = "test") -> MetricRow:
         """One row of the table; NaN where there is none."""
@@ -116,6 +130,7 @@ def judge_suites(
     assert isinstance(net, FutureNet)
     rows: list[MetricRow] = []
     ranks: dict[str, NDArray[np.int64]] = {}
+    examples: dict[str, Example] = {}
     for part in [part for part in parts if split.part(part)]:
         cases, training = cases_of(stack, split, part), cases_of(stack, split, "train")
         judge = _Judge(stack, net, seed)
@@ -123,8 +138,9 @@ def judge_suites(
         found |= judge.of_opponents(cases, training)
         rows += judge.rows(found, cases, split.kind, part)
         if part == "test":
-            ranks = judge.ranks(found, cases)
-    evaluation = SuitesEvaluation(bundle.net, split.kind, tuple(rows), ranks)
+            ranks, examples = judge.ranks(found, cases), judge.examples(found[bundle.net], cases)
+    simulated = bool(stack.attrs.get("simulated"))
+    evaluation = SuitesEvaluation(bundle.net, split.kind, tuple(rows), ranks, tuple(net.change), examples, simulated)
     if folder is not None:
         write_table(rows, folder)
         lines = [f"{name},{rank},{count}" for name, counts in ranks.items() for rank, count in enumerate(counts)]
@@ -246,6 +262,16 @@ class _Judge:
             if chosen:
                 ranks[name] = np.bincount(held, minlength=len(chosen[0][0][0].pictures) + 1)
         return ranks
+
+    def examples(self, suites: Suites, cases: Sequence[Case]) -> dict[str, Example]:
+        """For each task the place of another region or number, in turn, so that not all are of one place."""
+        found: dict[str, Example] = {}
+        for task in dict.fromkeys(case.task for case in cases):
+            of_task = [i for i, case in enumerate(cases) if case.task == task]
+            i = of_task[len(found) * 5 % len(of_task)]
+            came = np.concatenate([one.pictures for _, one in suites[i]])
+            found[task] = Example(self.before(cases[i].samples[0]), came, suites[i][0][0].pictures)
+        return found
 
     def _identity(self, suites: Sequence[tuple[Suite, Suite]], case: Case) -> float:
         return float(np.abs(suites[0][0].pictures[:, :-1] - self.before(case.samples[0])[:-1]).mean())
