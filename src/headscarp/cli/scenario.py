@@ -21,6 +21,10 @@ def scenario(
         str | None,
         typer.Option("--date", help="Of a series the newest frame up to this day; tells the season of a single one."),
     ] = None,
+    block_px: Annotated[
+        int,
+        typer.Option("--block-px", help="Side of the blocks; larger ones are faster and take more memory.", min=512),
+    ] = 512,
     workers: Workers = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -43,6 +47,7 @@ def scenario(
         samples=samples,
         after_days=after_days,
         date=date,
+        block_px=block_px,
         workers=workers,
         resume=resume,
         overwrite=overwrite,

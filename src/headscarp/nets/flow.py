@@ -92,10 +92,14 @@ class Flow(FutureNet):
         x = self._noise(batch, number)
         features, told = self.encode(batch.x), self.told(batch)
         times = [(k / self.steps) ** 2 for k in range(self.steps + 1)]
-        for now, then in pairwise(times):
+        cut = 0
+        for left, (now, then) in zip(range(self.steps, 0, -1), pairwise(times), strict=True):
+            spare = _halo(batch) - left * self.one_reach - cut  # context that no step to come looks at
+            if spare > 0:
+                x, features, cut = _cropped(x, spare), _cropped(features, spare), cut + spare
             said = self._step(features, told, x, torch.full((len(x),), now, device=x.device))
             x = torch.lerp(x, said, (then - now) / (1 - now))
-        return x
+        return torch.nn.functional.pad(x, [cut] * 4, value=-1.0) if cut else x
 
     def glance(self, batch: Batch) -> torch.Tensor:
         """What the first step says: the mean over all futures. Its gate is the probability of a change."""
@@ -120,3 +124,13 @@ class Flow(FutureNet):
         planes, seed = len(self.change) + 1, number * _STREAM + 1
         white = normal_draws(batch, planes, seed=seed)
         return (white + smooth_draws(batch, planes, seed=seed, cell_px=_CELL_PX)) * math.sqrt(0.5)
+
+
+def _halo(batch: Batch) -> int:
+    """Context on each side of all tiles of a batch, which the caller crops; 0 where it is not known or not the same."""
+    halos = {tile.halo for tile in batch.tiles}
+    return halos.pop() if len(halos) == 1 else 0
+
+
+def _cropped(x: torch.Tensor, pixels: int) -> torch.Tensor:
+    return x[..., pixels:-pixels, pixels:-pixels].contiguous()
