@@ -35,7 +35,7 @@ from headscarp.tiles.reader import TileReader
 from headscarp.tiles.sampling import batches
 from headscarp.tiles.splits import Split, read_split, split_from_json
 
-SAMPLES, VALIDATION_SAMPLES = 16, 8
+SAMPLES, VALIDATION_SAMPLES = 16, 10
 COPY, NEAREST, LAW = "copy_the_input", "nearest_pair", "law"
 RANKS = "ranks.csv"
 _BATCH = 16
