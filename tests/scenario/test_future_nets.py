@@ -15,6 +15,8 @@ from headscarp.nets.batch import Batch
 from headscarp.nets.draws import smooth_draws
 from headscarp.nets.net import Statistics
 from headscarp.nets.unet import unet_reach
+from headscarp.tiles.augment import Changes, changed
+from headscarp.tiles.reader import TilePixels
 
 BANDS = (Band("red", "continuous"), Band("nir", "continuous"), Band("slope", "continuous", "degree"))
 STATISTICS = Statistics({"red": 0.1, "nir": 0.3, "slope": 20.0}, {"red": 0.05, "nir": 0.1, "slope": 10.0})
@@ -178,3 +180,18 @@ def test_futures_of_a_planted_task_spread_as_the_truth_does():
     assert areas.mean() == pytest.approx(truth.mean().item(), abs=0.12)
     assert 0.4 * truth.std() < areas.std() < 1.6 * truth.std()
     assert areas.std(dim=0).mean() > 0.35 * truth.std()  # of one place, not only between places
+
+
+def test_pictures_before_and_after_turn_together_and_are_changed_in_no_other_way():
+    batch = world(1, 3)
+    pixels = TilePixels(
+        batch.x[0].numpy(), batch.valid[0].numpy(), batch.y[0].numpy(), after=batch.after[0].numpy(),
+        task=np.int64(MINING), metadata=np.full(4, np.nan, np.float32),
+    )  # fmt: skip
+    for seed in range(8):
+        turned = changed(pixels, BANDS, Changes(), np.random.default_rng(seed))
+        rise = turned.after[0] - turned.x[0]
+        assert np.array_equal(rise > 0.05, turned.y == 1)
+    for changes in (Changes(zoom=1.2), Changes(light=0.1, light_bands=("red",))):
+        with pytest.raises(RecipeError, match="turned and nothing else"):
+            changed(pixels, BANDS, changes, np.random.default_rng(0))
