@@ -95,6 +95,8 @@ def test_bundles_that_do_not_go_together_are_refused(members, tmp_path):
         ensemble(members[:1], tmp_path / "out")
     with pytest.raises(BundleError, match="differ in split"):
         ensemble([first, replace(first, split={})], tmp_path / "out")
+    reseeded = replace(first, split={**first.split, "seed": 7})
+    assert ensemble([first, reseeded], tmp_path / "reseeded").members == 2
     with pytest.raises(BundleError, match="differ in arguments"):
         ensemble([first, replace(first, arguments={})], tmp_path / "out")
     with pytest.raises(BundleError, match="nets that judge places: forecast, kind"):

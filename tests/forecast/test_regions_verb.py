@@ -56,6 +56,7 @@ def test_every_region_is_held_out_and_the_law_stands_beside(home):
         for who in ("forecast", "law"):
             assert (who, f"region: {region}", "average_precision 30 d") in rows
             assert (who, f"region: {region}", "gap: log_skill 180 d") in rows
+        assert 0 <= rows["forecast", f"region: {region}", "set_coverage"].value <= 1
     name = "gap: average_precision 180 d"
     each = [rows["law", f"region: {region}", name].value for region in REGIONS]
     assert rows["law", "test", name].value == pytest.approx(np.mean(each))
@@ -63,6 +64,7 @@ def test_every_region_is_held_out_and_the_law_stands_beside(home):
     assert ("forecast from 1", "region: india", name) in rows
     page = (home / "out" / "regions.html").read_text()
     assert "a small world" in page
+    assert "Worst region: " in page
     assert "data:image/png" in page
 
 

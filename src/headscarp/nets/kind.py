@@ -23,15 +23,15 @@ _ENOUGH = 8  # places, to fit a temperature on
 
 
 class Kind(Net):
-    """The first frame, the last one and their difference through convolutions; what is read of each depth is the mean,
-    the deviation and the maximum over the place, so that few places teach it.
+    """The first and the last frame through the same convolutions; both and their difference through further ones; the
+    mean and the maximum over the place decide. It is small, so that few places teach it.
 
     Bands that a frame lacks count as their mean. Probabilities of classes sum up to 1; one temperature for all of them
     is fitted on the validation part. Confidence is the largest of them.
     """
 
     schedule = Schedule(
-        "adam", 2e-3, epochs=24, batch_size=32, weight_decay=1e-3, schedule="poly", average=0.9, context_px=0,
+        "adam", 2e-3, epochs=24, batch_size=32, weight_decay=1e-4, schedule="poly", average=0.9, context_px=0,
         sampling="uniform",
     )  # fmt: skip
     needs_labels = False
@@ -47,8 +47,8 @@ class Kind(Net):
         statistics: Statistics,
         classes: Sequence[str] | None = None,
         place_px: int = 64,
-        channels: int = 32,
-        dropout: float = 0.5,
+        channels: int = 24,
+        dropout: float = 0.4,
     ) -> None:
         """classes: their names in order; None: those of the training places. place_px: side of a place, a multiple of
         8. channels: of the first layer. Raises RecipeError for what cannot be, StackError without classes."""
@@ -69,10 +69,9 @@ class Kind(Net):
         self.outputs = (*(Output(f"kind: {name}") for name in names), Output("confidence"))
         self.encode = Encode(self.bands, statistics)
         wide = self.channels
-        self.lift = nn.Sequential(nn.Conv2d(3 * len(self.encode.names), wide, 1, bias=False), *_normed(wide))
-        self.near = nn.Sequential(nn.Conv2d(wide, wide, 3, padding=1, bias=False), *_normed(wide), nn.AvgPool2d(2))
-        self.far = nn.Sequential(nn.Conv2d(wide, 2 * wide, 3, padding=1, bias=False), *_normed(2 * wide))
-        self.head = nn.Sequential(nn.Dropout(self.dropout), nn.Linear(3 * 4 * wide, len(names)))
+        self.look = nn.Sequential(*_stage(len(self.encode.names), wide), *_stage(wide, 2 * wide))
+        self.compare = nn.Sequential(*_stage(6 * wide, 4 * wide), *_stage(4 * wide, 4 * wide)[:-1])
+        self.head = nn.Sequential(nn.Dropout(self.dropout), nn.Linear(8 * wide, len(names)))
         self.register_buffer("temperature", torch.ones(1))
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
@@ -131,11 +130,9 @@ class Kind(Net):
         places = cut_places(batch.x, self.place_px)  # (N, T, C, p, p)
         rows = torch.arange(len(places), device=batch.x.device)
         chosen = [places[rows, repeat_places(at, shape, self.place_px)] for at in (first, last)]
-        before, after = (self.encode(frame) for frame in chosen)
-        lifted = self.lift(torch.cat([before, after, after - before], dim=1))
-        near = self.near(lifted)
-        read = torch.cat([told for depth in (lifted, near, self.far(near)) for told in _summary(depth)], dim=1)
-        logits: torch.Tensor = self.head(read)
+        before, after = (self.look(self.encode(frame)) for frame in chosen)
+        seen = self.compare(torch.cat([before, after, after - before], dim=1))
+        logits: torch.Tensor = self.head(torch.cat([seen.mean(dim=(-2, -1)), seen.amax(dim=(-2, -1))], dim=1))
         return logits.view(b, -1, logits.shape[1]).mean(dim=1) if whole else logits
 
     def _kind(self, batch: Batch) -> torch.Tensor:
@@ -144,11 +141,7 @@ class Kind(Net):
         return batch.kind
 
 
-def _normed(channels: int) -> tuple[nn.Module, ...]:
-    return (*batch_norm(channels), nn.ReLU())
-
-
-def _summary(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """(N, C, h, w) -> mean, deviation and maximum over the place, (N, C) each."""
-    spread = (x.var(dim=(-2, -1), correction=0) + 1e-6).sqrt()
-    return x.mean(dim=(-2, -1)), spread, x.amax(dim=(-2, -1))
+def _stage(features: int, channels: int) -> tuple[nn.Module, ...]:
+    """A convolution and, last, pixels of twice the side."""
+    layer = nn.Conv2d(features, channels, 3, padding=1, bias=False)
+    return (layer, *batch_norm(channels), nn.ReLU(), nn.MaxPool2d(2))

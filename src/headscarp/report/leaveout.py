@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from headscarp.core.domains import HORIZONS_DAYS
 from headscarp.core.provenance import read_made
 from headscarp.core.stack import open_stack
+from headscarp.evaluation.selective import COVERAGE
 from headscarp.evaluation.tables import MetricRow
 from headscarp.report.figures import PALETTE, save_figure
 from headscarp.report.page import Page, Section, Table, write_page
@@ -33,6 +34,9 @@ def write_regions_page(found: LeftOut, stack: str | Path | xr.Dataset, out: str 
         Section(f"What is lost of {metric.replace('_', ' ')}, relative", (words,), table=gap_table(found, metric))
         for metric in METRICS
     ]
+    sections.append(
+        Section("Sets of causes in a region that it has not seen", set_words(found), table=set_table(found))
+    )
     if found.curve:
         figure = save_figure(curve_figure(found), out / "regions.png")
         sections.append(Section("More training regions", figures=((figure, curve_words(found)),)))
@@ -69,6 +73,26 @@ def region_table(found: LeftOut, metric: str) -> Table:
 def gap_table(found: LeftOut, metric: str) -> Table:
     """What is lost of a metric in each region, and on their mean."""
     return _table(found, (*found.regions, ""), lambda days: f"gap: {metric} {days} d")
+
+
+def set_words(found: LeftOut) -> tuple[str, ...]:
+    """What was asked of the sets, and where they hold least."""
+    rows = [found.value(found.net, f"region: {region}", "set_coverage") for region in found.regions]
+    known = [row for row in rows if row is not None and np.isfinite(row.value)]
+    if not known:
+        return ("No causes are known, so there are no sets.",)
+    worst = min(known, key=lambda row: row.value)
+    return (
+        f"Sets were cut on validation places of the other regions so that {100 * COVERAGE:.0f} % of them hold every "
+        f"cause that holds. Worst region: {worst.part.removeprefix('region: ')}, {_percent(worst)}.",
+    )
+
+
+def set_table(found: LeftOut) -> Table:
+    """By region held out, how often its sets of causes hold all that held, and how many causes are in them."""
+    shown = ("set_coverage", "set_size")
+    rows = [(r, *(_cell(found.value(found.net, f"region: {r}", m)) for m in shown)) for r in found.regions]
+    return Table(("", *shown), tuple(rows))
 
 
 def curve_words(found: LeftOut) -> str:

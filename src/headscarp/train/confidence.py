@@ -39,12 +39,12 @@ def confidence_rows(
         causes = said[net, part].causes
         if causes is None:
             continue
-        rows += _set_rows(causes, came, cut, (net, kind, part), seed)
+        rows += set_rows(causes, came, cut, (net, kind, part), seed)
         if part == "test":
             for region in np.unique(came.region):
                 here = came.region == region
                 those = Truth(*(v[here] for v in vars(came).values()))
-                rows += _set_rows(causes[here], those, cut, (net, kind, f"region: {region}"), seed)
+                rows += set_rows(causes[here], those, cut, (net, kind, f"region: {region}"), seed)
         if part == "validation":
             for region, (share, _) in coverage_elsewhere(causes, came.causes, came.region).items():
                 rows += rows_of(net, kind, f"region: {region}", {"set_coverage": share})
@@ -67,7 +67,8 @@ def cut_of(said: Mapping[Key, Said], truth: Mapping[str, Truth], net: str) -> fl
     return None if causes is None else set_cut(causes, truth["validation"].causes)
 
 
-def _set_rows(causes: Floats, truth: Truth, cut: float, at: tuple[str, str, str], seed: int) -> list[MetricRow]:
+def set_rows(causes: Floats, truth: Truth, cut: float, at: tuple[str, str, str], seed: int) -> list[MetricRow]:
+    """set_coverage and set_size over places of which a cause is known to hold. at: net, split and part of the rows."""
     known = (truth.causes == 1).any(axis=1)
     if not known.any():
         return []

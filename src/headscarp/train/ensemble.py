@@ -35,7 +35,7 @@ def ensemble(bundles: Sequence[Bundle | str | Path], out: str | Path, *, overwri
         raise BundleError(f"{names[0]} holds the net {first.net!r}; ensembles are of nets that judge places: {able}")
     for name, other in zip(names[1:], opened[1:], strict=True):
         for what in _SAME:
-            if getattr(other, what) != getattr(first, what):
+            if _of(other, what) != _of(first, what):
                 raise BundleError(
                     f"{name} and {names[0]} differ in {what.replace('_', ' ')}; train both on one stack with the same "
                     f"settings and split, such as --split {names[0]}/split.geojson, and another --seed"
@@ -54,6 +54,11 @@ def ensemble(bundles: Sequence[Bundle | str | Path], out: str | Path, *, overwri
     )
     save_bundle(whole, out, overwrite=overwrite)
     return open_bundle(out)
+
+
+def _of(bundle: Bundle, what: str) -> object:
+    """Of a split the parts alone: a seed that dealt nothing makes no difference."""
+    return bundle.split.get("parts") if what == "split" else getattr(bundle, what)
 
 
 def _members(bundles: Sequence[Bundle]) -> list[dict[str, np.ndarray]]:

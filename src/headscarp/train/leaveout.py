@@ -36,6 +36,7 @@ from headscarp.nets import NETS, net_from_bundle
 from headscarp.tiles.dataset import as_stack, cache_stack
 from headscarp.tiles.regions import held_out_region, region_names
 from headscarp.tiles.splits import Split, split_regions
+from headscarp.train.confidence import cut_of, set_rows
 from headscarp.train.config import FitConfig, check_choice
 from headscarp.train.fit import fit
 from headscarp.train.judging import LAW
@@ -141,6 +142,7 @@ def leave_out(
             found = hazard_scores(*of_parts["test"], np.random.default_rng(seed))
             rows += rows_of(who, "regions", f"region: {unit.region}", found)
             rows += _gaps(who, unit, of_parts, draws.setdefault(who, {}), seed)
+        rows += _sets(name, unit, pairs, seed)
     rows += _means(draws, seed) if len(chosen) > 1 else []
     write_table(rows, out)
     made = made_by("regions", settings=settings, inputs=[{"stack": fingerprint(stack)}], seed=seed)
@@ -181,6 +183,15 @@ def _gaps(who: str, unit: _Unit, pairs: Pairs, draws: dict[str, list[Floats]], s
             if unit.learn_from is None:
                 draws.setdefault(name, []).append(lost)
     return rows
+
+
+def _sets(who: str, unit: _Unit, pairs: Pairs, seed: int) -> list[MetricRow]:
+    """How often sets of causes, cut on the other regions, hold all that held in the region held out."""
+    causes = pairs["test"][0].causes
+    cut = cut_of({(who, "validation"): pairs["validation"][0]}, {"validation": pairs["validation"][1]}, who)
+    if causes is None or cut is None:
+        return []
+    return set_rows(causes, pairs["test"][1], cut, (who, "regions", f"region: {unit.region}"), seed)
 
 
 def _means(draws: Mapping[str, Mapping[str, Sequence[Floats]]], seed: int) -> list[MetricRow]:
