@@ -5,17 +5,21 @@ that landslides have the wanted share of all their pixels. Labels choose the til
 sees none. Everything else stays the same: steps, seeds, the tiles that ranks are settled on, and the test part.
 
 Without a stack, on a simulated county. On chips: python benchmarks/contamination.py chips.zarr --out curve/
+Levels that contamination.csv has already are not measured again with --resume; give the same settings then.
 """
 
 import argparse
 import csv
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 import xarray as xr
 from _bench import describe_machine, print_table
 from matplotlib.figure import Figure
@@ -25,6 +29,7 @@ from headscarp.core.stack import feature_bands
 from headscarp.evaluation.evaluate import Evaluation, evaluate_predictor
 from headscarp.evaluation.scoring import NetPredictor
 from headscarp.nets import make_net
+from headscarp.nets.net import Net
 from headscarp.report.figures import PALETTE, save_figure
 from headscarp.sources.world import clear_look, simulate_county
 from headscarp.tiles.sampling import tile_positives
@@ -55,65 +60,71 @@ class Mixture:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("stack", nargs="?", type=Path, help="a stack with labels; default: a simulated county")
-    parser.add_argument("--levels", default="0,5,10,20,30,50", help="per cent of landslide in the training tiles")
-    parser.add_argument("--tiles", type=int, default=512, help="training tiles of each level")
+    parser.add_argument("--levels", default="0,5,10,20,35,50", help="per cent of landslide in the pixels learned from")
+    parser.add_argument("--tiles", type=int, default=112, help="training tiles of each level")
     parser.add_argument("--tile-px", type=int, default=32)
     parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("--seeds", type=int, default=1, help="trainings of each level; the table has their means")
+    parser.add_argument("--base", type=int, default=8, help="channels of the first stage")
+    parser.add_argument("--seeds", type=int, default=3, help="trainings of each level; the table has their means")
     parser.add_argument("--out", type=Path, default=Path("contamination"))
+    parser.add_argument("--resume", action="store_true", help="go on with the table in --out")
     options = parser.parse_args()
     levels = [float(word) / 100 for word in options.levels.split(",")]
     print(describe_machine())
     with tempfile.TemporaryDirectory() as folder:
         stack = options.stack or simulated()
         ground = open_ground(stack, None, cache=Path(folder) / "cache")
-        config = FitConfig(epochs=options.epochs, tile_px=options.tile_px, sampling="uniform")
-        found = curve(ground, levels, config, tiles=options.tiles, seeds=options.seeds)
-    write(found, ground, options.out)
+        config = FitConfig(
+            epochs=options.epochs, tile_px=options.tile_px, sampling="uniform", net_arguments={"base": options.base}
+        )
+        rows = read_rows(options.out) if options.resume else []
+        missing = [level for level in levels if level not in [row["asked for"] for row in rows]]
+        for row in curve(ground, missing, config, tiles=options.tiles, seeds=options.seeds):
+            rows = sorted([*rows, row], key=lambda row: row["asked for"])
+            write(rows, options.out)
+    show(rows, options.out)
     return 0
 
 
 def simulated() -> xr.Dataset:
-    """A county whose slides are younger than 20 years; fresh are those of the last one."""
-    county = simulate_county(3, count=420, ages_years=(0.05, 20.0), until=date(2019, 6, 1))
+    """A county with 420 slides of the last year, all of them fresh: so many, that they can fill half of the tiles."""
+    county = simulate_county(3, count=420, ages_years=(0.05, 1.0), until=date(2019, 6, 1))
     return clear_look(county, datetime(2019, 6, 1))
 
 
 def curve(
     ground: Ground, levels: list[float], config: FitConfig, *, tiles: int, seeds: int
-) -> list[tuple[float, Mixture, list[Evaluation]]]:
-    """(level asked for, what it was trained on, an evaluation of the test part for each seed)."""
-    lesson = lesson_of(ground, config)
+) -> Iterator[dict[str, float]]:
+    """A row of the table for each level: what was learned from, and how good the nets of all seeds are on the test
+    part, in means."""
+    new_net = net_maker(ground, config)
+    lesson = make_lesson(ground, new_net(), config)
     size = lesson.training[0].window.height
     shares = tile_positives(ground.stack, lesson.training, split=ground.split) / size**2
-    found = []
     for level in levels:
         mixture = mix(shares, level, tiles)
-        runs = [trained(ground, lesson, mixture, replace(config, seed=seed)) for seed in range(seeds)]
-        found.append((level, mixture, runs))
-        print(
-            f"{level:.0%} asked for, {mixture.share:.1%} of the pixels: "
-            f"average precision {np.mean([run.value('average_precision').value for run in runs]):.4f}",
-            flush=True,
-        )
-    return found
+        runs = [trained(new_net, ground, lesson, mixture, replace(config, seed=seed)) for seed in range(seeds)]
+        row = {"asked for": level, "landslide pixels": mixture.share, "tiles with landslides": mixture.covered}
+        row |= {"tiles": len(mixture.tiles), "seeds": seeds, "prevalence": runs[0].value("prevalence").value}
+        for metric in METRICS:
+            values = [run.value(metric) for run in runs]
+            row |= {metric: float(np.mean([v.value for v in values]))}
+            row |= {f"{metric} low": float(np.mean([v.low for v in values]))}
+            row |= {f"{metric} high": float(np.mean([v.high for v in values]))}
+        print(f"{level:.0%} asked for, {mixture.share:.1%} of the pixels: {row[METRICS[0]]:.4f}", flush=True)
+        yield row
 
 
-def lesson_of(ground: Ground, config: FitConfig) -> Lesson:
-    """All tiles of the ground, as for a training of `anomaly`."""
-    return make_lesson(ground, new_net(ground), config)
-
-
-def new_net(ground: Ground):  # type: ignore[no-untyped-def]
-    """contamination = 1: no tile is left out for what labels say."""
+def net_maker(ground: Ground, config: FitConfig) -> Callable[[], Net]:
+    """Makes new nets for this ground. contamination = 1: no tile is left out for what labels say."""
     bands = feature_bands(ground.stack)
-    statistics = training_statistics(with_all_counted(ground.stack), ground.split, bands, workers=2)
-    return make_net(
+    return partial(
+        make_net,
         "anomaly",
         bands,
         resolution_m=stack_resolution_m(ground.stack),
-        statistics=statistics,
-        arguments={"contamination": 1.0},
+        statistics=training_statistics(with_all_counted(ground.stack), ground.split, bands, workers=2),
+        arguments={"contamination": 1.0, **config.net_arguments},
     )
 
 
@@ -129,12 +140,12 @@ def mix(shares: np.ndarray, level: float, count: int) -> Mixture:
     return Mixture(chosen, float(shares[chosen].mean()), covered / count)
 
 
-def trained(ground: Ground, lesson: Lesson, mixture: Mixture, config: FitConfig) -> Evaluation:
+def trained(
+    new_net: Callable[[], Net], ground: Ground, lesson: Lesson, mixture: Mixture, config: FitConfig
+) -> Evaluation:
     """A net that has learned these tiles, judged on the test part."""
-    import torch
-
     torch.manual_seed(config.seed)
-    net = new_net(ground)
+    net = new_net()
     own = replace(lesson, training=[lesson.training[i] for i in mixture.tiles], positives=[0] * len(mixture.tiles))
     train(net, own, config.for_loop(net.schedule), fabric=start_fabric(config), label="")
     predictor = NetPredictor(net)
@@ -152,27 +163,29 @@ def trained(ground: Ground, lesson: Lesson, mixture: Mixture, config: FitConfig)
     )
 
 
-def write(found: list[tuple[float, Mixture, list[Evaluation]]], ground: Ground, out: Path) -> None:
-    """contamination.csv and contamination.png, and the table on the terminal."""
-    rows = []
-    for level, mixture, runs in found:
-        row = {"asked for": level, "landslide pixels": mixture.share, "tiles with landslides": mixture.covered}
-        row |= {"tiles": len(mixture.tiles)}
-        for metric in METRICS:
-            values = [run.value(metric) for run in runs]
-            row |= {metric: float(np.mean([v.value for v in values]))}
-            row |= {f"{metric} low": float(np.mean([v.low for v in values]))}
-            row |= {f"{metric} high": float(np.mean([v.high for v in values]))}
-        rows.append(row)
-    prevalence = found[0][2][0].value("prevalence").value
+def read_rows(out: Path) -> list[dict[str, float]]:
+    """The table that is there already, or none."""
+    path = out / "contamination.csv"
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+def write(rows: list[dict[str, float]], out: Path) -> None:
+    """contamination.csv and contamination.png."""
     out.mkdir(parents=True, exist_ok=True)
     with (out / "contamination.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         table.writeheader()
         table.writerows(rows)
+    save_figure(figure(rows, rows[0]["prevalence"]), out / "contamination.png")
+
+
+def show(rows: list[dict[str, float]], out: Path) -> None:
+    """The table on the terminal."""
     shown = [{k: v for k, v in row.items() if " low" not in k and " high" not in k} for row in rows]
-    print_table(shown, title=f"anomaly on the test part; a constant has average precision {prevalence:.4f}")
-    save_figure(figure(rows, prevalence), out / "contamination.png")
+    print_table(shown, title="anomaly on the test part; a constant has the prevalence as its average precision")
     print(f"table and figure in {out}/")
 
 

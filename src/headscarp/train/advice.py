@@ -74,8 +74,10 @@ ADVICE: tuple[Rule, ...] = (
         ("anomaly",),
         "A net that learns what ordinary ground looks like needs no labels; what it cannot rebuild is abnormal. That "
         "is a ranking, not a probability, and other rare things are in it: look at the tiles that it proposes, and "
-        "label them. Where fresh slides are bare and a band shows that (an NDVI, its change, brightness), the net "
-        "spectral on that band finds far more, and needs no labels either.",
+        "label them. Where fresh slides are bare and you can name a band that shows it (an NDVI, its change, "
+        "brightness), take the net spectral on that band instead: it needs no labels either, takes seconds, and was "
+        "ahead of anomaly on a simulated county and level with it on real chips. Beside each other, once a few are "
+        "labelled: headscarp compare.",
         _ABNORMAL,
     ),
     Rule(
