@@ -1,8 +1,9 @@
 """What is looked at in frames: bands, indices that no light changes, and still pictures of them all.
 
 An index of two bands stays the same in shade and in sun, so that what grows on a dark slope is not taken for what grows
-on a bright one. The still pictures are medians over frames, which clouds seldom reach: of all, and of the newer half
-beside the older one, so that what has changed is seen at every pixel. Refuses nothing; what is not there is 0.
+on a bright one. Where the quality band is read, what it calls cloud or shadow is missing. The still pictures are
+medians over frames, which clouds seldom reach: of all, and of the newer half beside the older one, so that what has
+changed is seen at every pixel. Refuses nothing; what is not there is 0.
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 
 from headscarp.core.band import Band
+from headscarp.core.domains import CLOUD, CLOUD_CLASSES, REFLECTANCE
 from headscarp.nets.layers import Encode
 from headscarp.nets.net import Statistics
 
@@ -18,6 +20,7 @@ INDICES = {"ndvi": ("nir", "red"), "ndmi": ("nir", "swir1"), "nbr": ("nir", "swi
 """(a - b) / (a + b) of two bands: green leaves, water in them, and what is left of them where it was burned or dug."""
 RELIEF = "elevation"
 
+_HIDDEN = [float(CLOUD_CLASSES.index(name) + 1) for name in ("cloud", "cloud shadow")]
 _SCALE = 2.5  # indices are from -1 to 1; this makes them as wide as the scaled bands
 _LEAST = 0.02  # of a sum of reflectances, below which an index is noise
 _RELIEF_M = 100.0
@@ -27,7 +30,7 @@ _AROUND_PX = (5, 11)
 class Look(nn.Module):
     """Features of frames and of still pictures: bands as `Encode` gives them, then the indices of bands that are there.
 
-    names: of the features of a picture. of_place: how many features `still` gives.
+    names: of the features of a picture. of_place: how many features `still` gives. of_summary: how many `summary`.
     """
 
     usual: torch.Tensor
@@ -38,13 +41,18 @@ class Look(nn.Module):
         at = {band.name: i for i, band in enumerate(bands) if band.kind == "continuous"}
         self.pairs = {name: (at[a], at[b]) for name, (a, b) in INDICES.items() if a in at and b in at}
         self.relief = at.get(RELIEF)
+        self.optical = [at[name] for name in REFLECTANCE if name in at]
+        quality = [i for i, band in enumerate(bands) if band.name == CLOUD]
+        self.quality = quality[0] if quality else None
         means = [statistics.mean[band.name] if band.kind == "continuous" else 0.0 for band in bands]
         self.register_buffer("usual", torch.tensor(means, dtype=torch.float32).view(-1, 1, 1))
         self.names = (*self.encode.names, *self.pairs)
         self.of_place = 2 * len(self.names) + (0 if self.relief is None else 1 + len(_AROUND_PX))
+        self.of_summary = self.of_place + len(self.names)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x: (N, C, p, p) bands. Returns (N, F, p, p), finite; a missing number counts as its mean in training."""
+        x = self._clear(x)
         indices = [
             _SCALE * torch.nan_to_num(_index(x[:, a : a + 1], x[:, b : b + 1]) - _index(self.usual[a], self.usual[b]))
             for a, b in self.pairs.values()
@@ -57,7 +65,7 @@ class Look(nn.Module):
 
         x: (N, T, C, p, p). days, present: (N, T), in any order. Where one half does not show a band, nothing changed.
         """
-        whole, newer, older = medians(x, days, present)
+        whole, newer, older = medians(self._clear(x), days, present)
         known = torch.isfinite(newer) & torch.isfinite(older)
         change = self.forward(torch.where(known, newer, whole)) - self.forward(torch.where(known, older, whole))
         planes = [self.forward(whole), change]
@@ -65,6 +73,20 @@ class Look(nn.Module):
             elevation = whole[:, self.relief : self.relief + 1]
             planes.append(_relief(torch.where(torch.isnan(elevation), self.usual[self.relief], elevation)))
         return torch.cat(planes, dim=1)
+
+    def summary(self, still: torch.Tensor) -> torch.Tensor:
+        """(N, of_summary) numbers of whole places: means of the still pictures, and deviations of the first in them."""
+        return torch.cat([still.mean(dim=(-2, -1)), still[:, : len(self.names)].std(dim=(-2, -1))], dim=1)
+
+    def _clear(self, x: torch.Tensor) -> torch.Tensor:
+        """The bands (..., C, p, p), reflectance missing where the quality band, if it is read, says cloud or shadow."""
+        if self.quality is None or not self.optical:
+            return x
+        hidden = torch.isin(x[..., self.quality, :, :], torch.tensor(_HIDDEN, dtype=x.dtype, device=x.device))
+        x = x.clone()
+        for i in self.optical:
+            x[..., i, :, :].masked_fill_(hidden, torch.nan)
+        return x
 
 
 def medians(x: torch.Tensor, days: torch.Tensor, present: torch.Tensor) -> tuple[torch.Tensor, ...]:
