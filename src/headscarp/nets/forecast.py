@@ -29,8 +29,9 @@ from headscarp.nets.temporal import encode_days
 _AT_ONCE = 16  # places
 _FAR = 3.0  # scaled metadata beyond this count as this
 _STRANGE = 0.05  # places more unlike training than all but this share of held-out ones are trusted less
-_CAUSE_WEIGHT = 1.0  # of the mean over causes, so that what caused counts about as much as when
+_CAUSE_WEIGHT = 3.0  # of the mean over causes, so that what caused counts about as much as when
 _WHERE_WEIGHT = 9.0  # about the likelihood of a slide of 25 pixels as that of one draw of its place
+_PLACE_DROPOUT = 0.5  # few places, and many numbers of each
 _USUAL = -3.0  # raw rate that weight decay draws to
 
 
@@ -67,7 +68,7 @@ class Forecast(Net):
         3e-3,
         epochs=30,
         batch_size=16,
-        weight_decay=3e-3,
+        weight_decay=1e-3,
         schedule="poly",
         average=0.99,
         context_px=0,
@@ -96,7 +97,7 @@ class Forecast(Net):
         leave_out: Sequence[str] = ("cloud", "cloud_share"),
         place_px: int = 64,
         channels: int = 16,
-        dropout: float = 0.3,
+        dropout: float = 0.1,
         drop_frames: float = 0.5,
     ) -> None:
         """encoder: a name of ENCODERS. metadata: "none", "position", "weather" or "all". leave_out: bands and numbers
@@ -120,7 +121,7 @@ class Forecast(Net):
         wide = 2 * self.channels
         self.of_frame = nn.Linear(2 * len(self.columns), self.channels) if self.columns else None
         told = 2 * len(still) + self.look.of_summary
-        self.of_place = nn.Sequential(nn.Linear(told, wide), nn.ReLU(), nn.Dropout(self.dropout))
+        self.of_place = nn.Sequential(nn.Linear(told, wide), nn.ReLU(), nn.Dropout(_PLACE_DROPOUT))
         seen_features = self.channels + self.encoder.fine_channels + self.look.of_place
         self.cells = Cells(seen_features, self.channels, wide, dropout=self.dropout)
         self.rate = nn.Linear(wide, len(HORIZONS_DAYS))

@@ -34,6 +34,7 @@ class Look(nn.Module):
     """
 
     usual: torch.Tensor
+    wide: torch.Tensor
 
     def __init__(self, bands: Sequence[Band], statistics: Statistics) -> None:
         super().__init__()
@@ -47,7 +48,14 @@ class Look(nn.Module):
         means = [statistics.mean[band.name] if band.kind == "continuous" else 0.0 for band in bands]
         self.register_buffer("usual", torch.tensor(means, dtype=torch.float32).view(-1, 1, 1))
         self.names = (*self.encode.names, *self.pairs)
-        self.of_place = 2 * len(self.names) + (0 if self.relief is None else 1 + len(_AROUND_PX))
+        self.framed = [i for i, band in enumerate(bands) if band.kind == "continuous" and band.optional]
+        stds = [statistics.std[band.name] if band.kind == "continuous" else 1.0 for band in bands]
+        self.register_buffer("wide", torch.tensor(stds, dtype=torch.float32).view(-1, 1, 1))
+        self.of_place = (
+            2 * len(self.names)
+            + len(_OVER_TIME) * (len(self.framed) + len(self.pairs))
+            + (0 if self.relief is None else 1 + len(_AROUND_PX))
+        )
         self.of_summary = self.of_place + len(self.names)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -60,19 +68,29 @@ class Look(nn.Module):
         return torch.cat([self.encode(x), *indices], dim=1)
 
     def still(self, x: torch.Tensor, days: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
-        """(N, of_place, p, p) of places: the median of all frames, what the newer half has more than the older one, and
-        the lie of the ground: above the mean of the place (in 100 m), and hollows of two sizes.
+        """(N, of_place, p, p) of places: the median of all frames, what the newer half has more than the older one, the
+        newest and the oldest value that is clear, their mean and deviation, how old the newest is and how many there
+        are, and the lie of the ground: above the mean of the place (in 100 m), and hollows of two sizes.
 
         x: (N, T, C, p, p). days, present: (N, T), in any order. Where one half does not show a band, nothing changed.
         """
         whole, newer, older = medians(self._clear(x), days, present)
         known = torch.isfinite(newer) & torch.isfinite(older)
         change = self.forward(torch.where(known, newer, whole)) - self.forward(torch.where(known, older, whole))
-        planes = [self.forward(whole), change]
+        planes = [self.forward(whole), change, *over_time(self._in_time(x), days, present)]
         if self.relief is not None:
             elevation = whole[:, self.relief : self.relief + 1]
             planes.append(_relief(torch.where(torch.isnan(elevation), self.usual[self.relief], elevation)))
         return torch.cat(planes, dim=1)
+
+    def _in_time(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, T, K, p, p) scaled bands that stand in frames and indices, NaN where missing. x: (N, T, C, p, p)."""
+        x = self._clear(x)
+        planes = [((x - self.usual) / self.wide)[:, :, self.framed]]
+        for a, b in self.pairs.values():
+            index = _index(x[:, :, a : a + 1], x[:, :, b : b + 1]) - _index(self.usual[a], self.usual[b])
+            planes.append(_SCALE * index)
+        return torch.cat(planes, dim=2)
 
     def summary(self, still: torch.Tensor) -> torch.Tensor:
         """(N, of_summary) numbers of whole places: means of the still pictures, and deviations of the first in them."""
@@ -103,6 +121,31 @@ def medians(x: torch.Tensor, days: torch.Tensor, present: torch.Tensor) -> tuple
         rank.scatter_(1, newest_first, torch.arange(x.shape[1], device=x.device).expand_as(rank))
         newer = present & (rank < (present.sum(dim=1, keepdim=True) + 1) // 2)
         return tuple(_median(x, kept) for kept in (present, newer, present & ~newer))
+
+
+_OVER_TIME = ("newest", "oldest", "mean", "deviation", "age", "count")
+
+
+def over_time(x: torch.Tensor, days: torch.Tensor, present: torch.Tensor) -> list[torch.Tensor]:
+    """What a pixel was over time, each (N, K, p, p) and 0 where it was never seen, in the order of _OVER_TIME.
+
+    x: (N, T, K, p, p), NaN where missing. days, present: (N, T), in any order. age in 100 days, count in threes.
+    """
+    with torch.no_grad():
+        order = torch.where(present, torch.nan_to_num(days), float("-inf")).argsort(dim=1, stable=True)
+        rows = torch.arange(len(x), device=x.device)[:, None]
+        x, when, there = x[rows, order], torch.nan_to_num(days[rows, order]) / 100, present[rows, order]
+        seen = torch.isfinite(x) & there[:, :, None, None, None]
+        newest, oldest, age = (torch.zeros_like(x[:, 0]) for _ in range(3))
+        for t in range(x.shape[1]):
+            newest = torch.where(seen[:, t], x[:, t], newest)
+            age = torch.where(seen[:, t], when[:, t, None, None, None], age)
+            oldest = torch.where(seen[:, -1 - t], x[:, -1 - t], oldest)
+        count = seen.sum(dim=1).to(x.dtype)
+        held, many = torch.where(seen, x, 0.0), count.clamp(min=1)
+        mean = held.sum(dim=1) / many
+        deviation = (torch.where(seen, (held - mean[:, None]).square(), 0.0).sum(dim=1) / many).sqrt()
+        return [newest, oldest, mean, deviation, age, count / 3]
 
 
 def _median(x: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
