@@ -121,7 +121,7 @@ def test_a_recipe_needs_its_sections_and_knows_its_keys():
         domains_recipe_from_dict({**TABLE, "seed": -1})
 
 
-@pytest.mark.parametrize("name", ["domains.toml", "domains_small.toml"])
+@pytest.mark.parametrize("name", ["domains.toml", "domains_small.toml", "domains_places.toml"])
 def test_the_recipes_of_the_project_are_sound(name):
     recipe = read_domains_recipe(RECIPES / name)
     assert recipe.simulate is not None

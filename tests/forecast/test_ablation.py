@@ -110,7 +110,7 @@ def home(tmp_path_factory):
         epochs=1, batch_size=14, workers=1, net_arguments={"place_px": SIDE, "channels": 4, "metadata": "weather"}
     )
     fit(stack, net="forecast", out=home / "net", config=config, split=chosen_split(stack, hold_out="india"))
-    words = ("ablate", home / "net", path, "--out", home / "out", "--workers", 1, "--anew", "metadata,delay")
+    words = ("ablate", home / "net", path, "--out", home / "out", "--workers", 1, "--anew", "metadata,delay,clouds")
     found = CliRunner().invoke(app, [*map(str, words)])
     assert found.exit_code == 0, found.output
     return home
@@ -158,7 +158,7 @@ def test_the_bundle_stands_for_its_own_choice_and_the_page_tells_all(home):
 def test_an_ablation_goes_on_where_it_was(home):
     before = (home / "out" / "cases.csv").read_bytes()
     (home / "out" / "said" / "rain-from-10-km-away.npz").unlink()
-    options = {"out": home / "out", "anew": ("metadata", "delay"), "workers": 1, "resume": True}
+    options = {"out": home / "out", "anew": ("metadata", "delay", "clouds"), "workers": 1, "resume": True}
     ablate(home / "net", home / "domains.zarr", **options)
     assert (home / "out" / "cases.csv").read_bytes() == before
 

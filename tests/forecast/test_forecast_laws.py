@@ -47,7 +47,7 @@ def new_net(**arguments):
         BANDS,
         resolution_m=30,
         statistics=training_statistics(stack, None, BANDS),
-        arguments={"place_px": SIDE, "channels": 16, **arguments},
+        arguments={"place_px": SIDE, "channels": 16, "leave_out": ["cloud", "cloud_share"], **arguments},
     )
 
 
@@ -98,6 +98,19 @@ def test_clouding_a_frame_lowers_its_attention(trained):
         changes.append((after - before)[clear[:, slot], slot])
     changes = torch.cat(changes)
     assert (changes < 0).float().mean() > 0.8
+
+
+def test_what_quality_calls_cloud_moves_nothing():
+    net, batch = new_net(leave_out=[]).eval(), batch_of(7, 12)
+    quality = [band.name for band in BANDS].index("cloud")
+    x = batch.x.clone()
+    x[:, 0, quality] = 2
+    clouded = replace(batch, x=x)
+    brighter = x.clone()
+    brighter[:, 0, OPTICAL] += 0.3
+    plain, other = (outlook(net, b) for b in (clouded, replace(batch, x=brighter)))
+    for name in ("hazards", "causes", "where", "attention"):
+        torch.testing.assert_close(getattr(other, name), getattr(plain, name), rtol=1e-5, atol=1e-6)
 
 
 def test_taking_the_precursor_away_lowers_the_hazard(trained):

@@ -70,9 +70,9 @@ def test_without_events_nothing_is_known():
 
 
 def test_f1_of_causes_leaves_out_what_is_unknown():
-    p = np.array([[0.9, 0.1], [0.8, 0.9], [0.1, 0.6]])
-    truth = np.array([[1, 255], [0, 1], [255, 0]], np.uint8)
-    np.testing.assert_allclose(cause_f1(p, truth, np.ones((1, 3)))[0], [2 / 3, 2 / 3])
+    p = np.array([[0.9, 0.1], [0.8, 0.9], [0.1, 0.6], [0.9, 0.9], [0.9, 0.9]])
+    truth = np.array([[1, 255], [0, 1], [1, 0], [0, 0], [255, 255]], np.uint8)  # the last two: no event, unknown
+    np.testing.assert_allclose(cause_f1(p, truth, np.ones((1, 5)))[0], [1 / 2, 2 / 3])
 
 
 def test_places_are_drawn_whole_and_within_their_region():

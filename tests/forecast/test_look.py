@@ -5,17 +5,16 @@ import pytest
 import torch
 
 from headscarp.core.band import Band
-from headscarp.nets.look import INDICES, Look, medians
+from headscarp.core.domains import CLOUD_CLASSES
+from headscarp.nets.look import INDICES, Look, medians, over_time
 from headscarp.nets.net import Statistics
 
 OPTICAL = (Band(name, "continuous", "1", optional=True) for name in ("red", "nir", "swir1"))
 BANDS = (*OPTICAL, Band("elevation", "continuous", "m"))
-LOOK = Look(
-    BANDS,
-    Statistics(
-        {"red": 0.1, "nir": 0.3, "swir1": 0.2, "elevation": 900.0}, {b.name: 0.1 for b in BANDS} | {"elevation": 300.0}
-    ),
+STATISTICS = Statistics(
+    {"red": 0.1, "nir": 0.3, "swir1": 0.2, "elevation": 900.0}, {b.name: 0.1 for b in BANDS} | {"elevation": 300.0}
 )
+LOOK = Look(BANDS, STATISTICS)
 NDVI = LOOK.names.index("ndvi")
 
 
@@ -66,7 +65,8 @@ def test_the_order_of_slots_changes_nothing_and_one_cloud_neither():
     order = torch.tensor([3, 0, 5, 1, 4, 2])
     torch.testing.assert_close(LOOK.still(x[:, order], days[:, order], present[:, order]), plain)
     x[:, 2, :3] = 0.9
-    torch.testing.assert_close(LOOK.still(x, days, present), plain)
+    medians_of = slice(0, 2 * len(LOOK.names))
+    torch.testing.assert_close(LOOK.still(x, days, present)[:, medians_of], plain[:, medians_of])
 
 
 def test_what_changed_is_seen_and_only_there():
@@ -83,6 +83,30 @@ def test_what_changed_is_seen_and_only_there():
     nothing = LOOK.still(x, days, torch.zeros_like(present))
     assert nothing.isfinite().all()
     assert not nothing[:, changed].any()
+
+
+def test_what_a_pixel_was_over_time_by_hand():
+    x = torch.tensor([1.0, torch.nan, 4.0, 9.0]).view(1, 4, 1, 1, 1)
+    days, present = torch.tensor([[-300.0, -200.0, -100.0, -50.0]]), torch.tensor([[True, True, True, False]])
+    found = [float(v) for v in over_time(x, days, present)]
+    assert found == pytest.approx([4.0, 1.0, 2.5, 1.5, -1.0, 2 / 3])
+    order = torch.tensor([2, 3, 0, 1])
+    assert [float(v) for v in over_time(x[:, order], days[:, order], present[:, order])] == pytest.approx(found)
+    assert not any(v.any() for v in over_time(x, days, torch.zeros_like(present)))
+
+
+def test_what_quality_calls_cloud_is_not_looked_at():
+    bands = (*BANDS, Band("cloud", "categorical", classes=CLOUD_CLASSES))
+    look = Look(bands, STATISTICS)
+    x, days, present = frames()
+    quality = torch.ones_like(x[:, :, :1])
+    quality[:, 1], quality[:, 2] = 2, 3
+    clear = torch.cat([x, quality], dim=2)
+    clouded = clear.clone()
+    clouded[:, 1:3, :3] = 0.8
+    torch.testing.assert_close(look(clouded[:, 1]), look(clear[:, 1]))
+    torch.testing.assert_close(look.still(clouded, days, present), look.still(clear, days, present))
+    assert not torch.equal(LOOK(clouded[:, 1, :4]), LOOK(clear[:, 1, :4]))
 
 
 def test_hollows_are_seen_whatever_the_height():

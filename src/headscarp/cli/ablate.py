@@ -20,7 +20,7 @@ def ablate(
         typer.Option(
             "--anew",
             help="Tables whose nets are trained anew, as the bundle was, comma-separated: `metadata` (none, position, "
-            "weather, all), `delay`.",
+            "weather, all), `delay`, `clouds` (told where they are or not).",
         ),
     ] = "",
     workers: Workers = None,

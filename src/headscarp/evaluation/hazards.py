@@ -141,11 +141,11 @@ HAZARD_METRICS: dict[str, HazardMetric] = {
 
 
 def cause_f1(p: Floats, truth: NDArray[np.uint8], w: Floats) -> Floats:
-    """(R, K) F1 of each cause at 0.5; NaN where it holds nowhere.
+    """(R, K) F1 of each cause at 0.5, over the samples where a cause is known to hold; NaN where it holds nowhere.
 
-    p: (N, K). truth: (N, K) 1, 0 or 255, which does not count. w: (R, N).
+    p: (N, K), given an event. truth: (N, K) 1, 0 or 255, which does not count. w: (R, N).
     """
-    counts = truth != 255
+    counts = (truth != 255) & (truth == 1).any(axis=1, keepdims=True)
     said, holds = (p >= 0.5) & counts, truth == 1
     hits, called, held = (w @ mask.astype(np.float64) for mask in (said & holds, said, holds))
     return np.where(held > 0, _ratio(2 * hits, called + held), np.nan)

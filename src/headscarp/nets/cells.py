@@ -31,24 +31,22 @@ class Cells(nn.Module):
     """From what an encoder saw, still pictures and the numbers of a place to its `Ground`."""
 
     def __init__(self, features: int, channels: int, place_features: int, *, dropout: float) -> None:
-        """features: of what was seen and of the pictures together. place_features: 0 where there are none."""
+        """features: of what was seen and of the pictures together. place_features: of the numbers of a place."""
         super().__init__()
         wide = 2 * channels
         self.cell = nn.Sequential(nn.Conv2d(features, wide, 1, bias=False), *batch_norm(wide), nn.ReLU())
-        self.told = nn.Linear(place_features, wide) if place_features else None
+        self.told = nn.Linear(place_features, wide)
         self.around = nn.Sequential(nn.Dropout2d(dropout), nn.Conv2d(wide, channels, 3, padding=1), nn.ReLU())
         self.ground = nn.Conv2d(channels, 1, 1)
         self.size = nn.Parameter(torch.tensor([_USUAL]))
 
-    def forward(self, seen: Seen, picture: torch.Tensor, place: torch.Tensor | None) -> Ground:
+    def forward(self, seen: Seen, picture: torch.Tensor, place: torch.Tensor) -> Ground:
         """picture: (N, F, p, p), features that need no attention. place: (N, P)."""
         coarse = nn.functional.interpolate(
             seen.coarse, scale_factor=DOWN // CELL_PX, mode="bilinear", align_corners=False
         )
         picture = nn.functional.avg_pool2d(picture, CELL_PX)
-        cells = self.cell(torch.cat([coarse, seen.fine, picture], dim=1))
-        if place is not None and self.told is not None:
-            cells = cells + self.told(place)[..., None, None]
+        cells = self.cell(torch.cat([coarse, seen.fine, picture], dim=1)) + self.told(place)[..., None, None]
         cells = self.around(torch.relu(cells))
         ground = self.ground(cells)  # (N, 1, p / 2, p / 2)
         flat = ground.flatten(1)

@@ -29,8 +29,9 @@ from headscarp.nets.temporal import encode_days
 _AT_ONCE = 16  # places
 _FAR = 3.0  # scaled metadata beyond this count as this
 _STRANGE = 0.05  # places more unlike training than all but this share of held-out ones are trusted less
-_CAUSE_WEIGHT = 2.0  # of the mean over causes, so that what caused counts about as much as when
+_CAUSE_WEIGHT = 3.0  # of the mean over causes, so that what caused counts about as much as when
 _WHERE_WEIGHT = 9.0  # about the likelihood of a slide of 25 pixels as that of one draw of its place
+_PLACE_DROPOUT = 0.5  # few places, and many numbers of each
 _USUAL = -3.0  # raw rate that weight decay draws to
 
 
@@ -67,7 +68,7 @@ class Forecast(Net):
         3e-3,
         epochs=30,
         batch_size=16,
-        weight_decay=3e-3,
+        weight_decay=1e-3,
         schedule="poly",
         average=0.99,
         context_px=0,
@@ -96,13 +97,13 @@ class Forecast(Net):
         leave_out: Sequence[str] = ("cloud", "cloud_share"),
         place_px: int = 64,
         channels: int = 16,
-        dropout: float = 0.3,
+        dropout: float = 0.1,
         drop_frames: float = 0.5,
     ) -> None:
         """encoder: a name of ENCODERS. metadata: "none", "position", "weather" or "all". leave_out: bands and numbers
-        that are not read: by default what tells of clouds, which the net has to see by itself. place_px: side of a
-        place, a multiple of 8. channels: of the encoder, a multiple of 4. drop_frames: while training up to this share
-        of a place's frames is hidden. Raises RecipeError for what cannot be."""
+        that are not read, such as "cloud" and "cloud_share"; then the net has to see clouds by itself. place_px: side
+        of a place, a multiple of 8. channels: of the encoder, a multiple of 4. drop_frames: while training up to this
+        share of a place's frames is hidden. Raises RecipeError for what cannot be."""
         super().__init__(bands, resolution_m=resolution_m, statistics=statistics)
         _check(encoder, place_px, channels, dropout, drop_frames)
         self.encoder_name, self.metadata, self.leave_out = encoder, metadata, tuple(leave_out)
@@ -119,13 +120,12 @@ class Forecast(Net):
         self.register_buffer("scales", torch.tensor(scales, dtype=torch.float32).reshape(len(scales), 2))
         wide = 2 * self.channels
         self.of_frame = nn.Linear(2 * len(self.columns), self.channels) if self.columns else None
-        self.of_place = nn.Sequential(nn.Linear(2 * len(still), wide), nn.ReLU()) if still else None
+        told = 2 * len(still) + self.look.of_summary
+        self.of_place = nn.Sequential(nn.Linear(told, wide), nn.ReLU(), nn.Dropout(_PLACE_DROPOUT))
         seen_features = self.channels + self.encoder.fine_channels + self.look.of_place
-        self.cells = Cells(seen_features, self.channels, wide if still else 0, dropout=self.dropout)
-        self.rate = nn.Linear(wide if still else 1, len(HORIZONS_DAYS))
-        sees = (
-            self.channels + (wide + self.channels) + (wide if still else 0)
-        )  # where it would slide, the whole, numbers
+        self.cells = Cells(seen_features, self.channels, wide, dropout=self.dropout)
+        self.rate = nn.Linear(wide, len(HORIZONS_DAYS))
+        sees = self.channels + (wide + self.channels) + wide  # where it would slide, the whole, and its numbers
         self.cause = nn.Sequential(
             nn.Linear(sees, wide), nn.ReLU(), nn.Dropout(self.dropout), nn.Linear(wide, len(CAUSES))
         )
@@ -229,14 +229,13 @@ class Forecast(Net):
         x = cut_places(batch.x[:, :, self.read], self.place_px)  # (N, T, C, p, p)
         facts = tuple(repeat_places(v, shape, self.place_px) for v in (tokens, days, present))
         seen = self._seen(x, *facts)
-        place = None
-        if self.of_place is not None:
-            place = repeat_places(self.of_place(numbers[:, 0, self.still].flatten(-2)), shape, self.place_px)
-        ground = self.cells(seen, self.look.still(x, *facts[1:]), place)
-        rate = _USUAL + ground.level + self.rate(torch.ones_like(ground.level) if place is None else place)
+        still = self.look.still(x, *facts[1:])
+        numbers = repeat_places(numbers[:, 0, self.still].flatten(-2), shape, self.place_px)
+        place = self.of_place(torch.cat([numbers, self.look.summary(still)], dim=1))
+        ground = self.cells(seen, still, place)
+        rate = _USUAL + ground.level + self.rate(place)
         embedding = torch.cat([seen.coarse.mean(dim=(-2, -1)), seen.coarse.amax(dim=(-2, -1)), seen.look], dim=1)
-        known = [ground.like, embedding] if place is None else [ground.like, embedding, place]
-        cause = self.cause(torch.cat(known, dim=1))
+        cause = self.cause(torch.cat([ground.like, embedding, place], dim=1))
         return _Raw(rate, cause, ground.where, embedding, seen.attention)
 
     def _seen(self, x: torch.Tensor, *facts: torch.Tensor) -> Seen:

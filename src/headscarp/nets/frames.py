@@ -1,4 +1,4 @@
-"""What reads the frames of a place: three encoders from pixels over time to one picture of features, in one dict.
+"""What reads the frames of a place: encoders from pixels over time to one picture of features, in one dict.
 
 All take the same and give the same, so a net names one. Frames that are not there change nothing, and neither does the
 order of slots.
@@ -99,7 +99,32 @@ class Recurrent(FrameEncoder):
         return Seen(read, torch.einsum("nt,ntchw->nchw", last, fine), last, _look(coarse, present))
 
 
-ENCODERS: dict[str, type[FrameEncoder]] = {"ltae": SpaceFirst, "temporal_first": TimeFirst, "convlstm": Recurrent}
+class Stills(FrameEncoder):
+    """No attention and no convolutions: the mean over frames of what every 8 x 8 pixels are like.
+
+    What is known of single pixels is left to the still pictures, so that there is little to learn by heart.
+    """
+
+    def __init__(self, features: int, channels: int) -> None:
+        super().__init__()
+        self.fine_channels = 0
+        self.lift = nn.Sequential(nn.AvgPool2d(DOWN), nn.Conv2d(features, channels, 1), nn.ReLU())
+
+    def forward(self, x: torch.Tensor, tokens: torch.Tensor, days: torch.Tensor, present: torch.Tensor) -> Seen:
+        lifted = _each_frame(x, present, self.lift)[0]
+        share = present.to(x.dtype) / present.sum(dim=1, keepdim=True).clamp(min=1)
+        told = torch.relu(lifted + tokens[..., None, None]) * present[..., None, None, None]
+        coarse = torch.einsum("nt,ntchw->nchw", share, told)
+        fine = x.new_zeros(len(x), 0, x.shape[-2] // 2, x.shape[-1] // 2)
+        return Seen(coarse, fine, share, _look(lifted, present))
+
+
+ENCODERS: dict[str, type[FrameEncoder]] = {
+    "ltae": SpaceFirst,
+    "temporal_first": TimeFirst,
+    "convlstm": Recurrent,
+    "stills": Stills,
+}
 
 
 def _each_frame(x: torch.Tensor, present: torch.Tensor, *layers: nn.Module) -> list[torch.Tensor]:

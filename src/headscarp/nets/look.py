@@ -1,8 +1,9 @@
 """What is looked at in frames: bands, indices that no light changes, and still pictures of them all.
 
 An index of two bands stays the same in shade and in sun, so that what grows on a dark slope is not taken for what grows
-on a bright one. The still pictures are medians over frames, which clouds seldom reach: of all, and of the newer half
-beside the older one, so that what has changed is seen at every pixel. Refuses nothing; what is not there is 0.
+on a bright one. Where the quality band is read, what it calls cloud or shadow is missing. The still pictures are
+medians over frames, which clouds seldom reach: of all, and of the newer half beside the older one, so that what has
+changed is seen at every pixel. Refuses nothing; what is not there is 0.
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 
 from headscarp.core.band import Band
+from headscarp.core.domains import CLOUD, CLOUD_CLASSES, REFLECTANCE
 from headscarp.nets.layers import Encode
 from headscarp.nets.net import Statistics
 
@@ -18,6 +20,7 @@ INDICES = {"ndvi": ("nir", "red"), "ndmi": ("nir", "swir1"), "nbr": ("nir", "swi
 """(a - b) / (a + b) of two bands: green leaves, water in them, and what is left of them where it was burned or dug."""
 RELIEF = "elevation"
 
+_HIDDEN = [float(CLOUD_CLASSES.index(name) + 1) for name in ("cloud", "cloud shadow")]
 _SCALE = 2.5  # indices are from -1 to 1; this makes them as wide as the scaled bands
 _LEAST = 0.02  # of a sum of reflectances, below which an index is noise
 _RELIEF_M = 100.0
@@ -27,10 +30,11 @@ _AROUND_PX = (5, 11)
 class Look(nn.Module):
     """Features of frames and of still pictures: bands as `Encode` gives them, then the indices of bands that are there.
 
-    names: of the features of a picture. of_place: how many features `still` gives.
+    names: of the features of a picture. of_place: how many features `still` gives. of_summary: how many `summary`.
     """
 
     usual: torch.Tensor
+    wide: torch.Tensor
 
     def __init__(self, bands: Sequence[Band], statistics: Statistics) -> None:
         super().__init__()
@@ -38,13 +42,25 @@ class Look(nn.Module):
         at = {band.name: i for i, band in enumerate(bands) if band.kind == "continuous"}
         self.pairs = {name: (at[a], at[b]) for name, (a, b) in INDICES.items() if a in at and b in at}
         self.relief = at.get(RELIEF)
+        self.optical = [at[name] for name in REFLECTANCE if name in at]
+        quality = [i for i, band in enumerate(bands) if band.name == CLOUD]
+        self.quality = quality[0] if quality else None
         means = [statistics.mean[band.name] if band.kind == "continuous" else 0.0 for band in bands]
         self.register_buffer("usual", torch.tensor(means, dtype=torch.float32).view(-1, 1, 1))
         self.names = (*self.encode.names, *self.pairs)
-        self.of_place = 2 * len(self.names) + (0 if self.relief is None else 1 + len(_AROUND_PX))
+        self.framed = [i for i, band in enumerate(bands) if band.kind == "continuous" and band.optional]
+        stds = [statistics.std[band.name] if band.kind == "continuous" else 1.0 for band in bands]
+        self.register_buffer("wide", torch.tensor(stds, dtype=torch.float32).view(-1, 1, 1))
+        self.of_place = (
+            2 * len(self.names)
+            + len(_OVER_TIME) * (len(self.framed) + len(self.pairs))
+            + (0 if self.relief is None else 1 + len(_AROUND_PX))
+        )
+        self.of_summary = self.of_place + len(self.names)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x: (N, C, p, p) bands. Returns (N, F, p, p), finite; a missing number counts as its mean in training."""
+        x = self._clear(x)
         indices = [
             _SCALE * torch.nan_to_num(_index(x[:, a : a + 1], x[:, b : b + 1]) - _index(self.usual[a], self.usual[b]))
             for a, b in self.pairs.values()
@@ -52,19 +68,43 @@ class Look(nn.Module):
         return torch.cat([self.encode(x), *indices], dim=1)
 
     def still(self, x: torch.Tensor, days: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
-        """(N, of_place, p, p) of places: the median of all frames, what the newer half has more than the older one, and
-        the lie of the ground: above the mean of the place (in 100 m), and hollows of two sizes.
+        """(N, of_place, p, p) of places: the median of all frames, what the newer half has more than the older one, the
+        newest and the oldest value that is clear, their mean and deviation, how old the newest is and how many there
+        are, and the lie of the ground: above the mean of the place (in 100 m), and hollows of two sizes.
 
         x: (N, T, C, p, p). days, present: (N, T), in any order. Where one half does not show a band, nothing changed.
         """
-        whole, newer, older = medians(x, days, present)
+        whole, newer, older = medians(self._clear(x), days, present)
         known = torch.isfinite(newer) & torch.isfinite(older)
         change = self.forward(torch.where(known, newer, whole)) - self.forward(torch.where(known, older, whole))
-        planes = [self.forward(whole), change]
+        planes = [self.forward(whole), change, *over_time(self._in_time(x), days, present)]
         if self.relief is not None:
             elevation = whole[:, self.relief : self.relief + 1]
             planes.append(_relief(torch.where(torch.isnan(elevation), self.usual[self.relief], elevation)))
         return torch.cat(planes, dim=1)
+
+    def _in_time(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, T, K, p, p) scaled bands that stand in frames and indices, NaN where missing. x: (N, T, C, p, p)."""
+        x = self._clear(x)
+        planes = [((x - self.usual) / self.wide)[:, :, self.framed]]
+        for a, b in self.pairs.values():
+            index = _index(x[:, :, a : a + 1], x[:, :, b : b + 1]) - _index(self.usual[a], self.usual[b])
+            planes.append(_SCALE * index)
+        return torch.cat(planes, dim=2)
+
+    def summary(self, still: torch.Tensor) -> torch.Tensor:
+        """(N, of_summary) numbers of whole places: means of the still pictures, and deviations of the first in them."""
+        return torch.cat([still.mean(dim=(-2, -1)), still[:, : len(self.names)].std(dim=(-2, -1))], dim=1)
+
+    def _clear(self, x: torch.Tensor) -> torch.Tensor:
+        """The bands (..., C, p, p), reflectance missing where the quality band, if it is read, says cloud or shadow."""
+        if self.quality is None or not self.optical:
+            return x
+        hidden = torch.isin(x[..., self.quality, :, :], torch.tensor(_HIDDEN, dtype=x.dtype, device=x.device))
+        x = x.clone()
+        for i in self.optical:
+            x[..., i, :, :].masked_fill_(hidden, torch.nan)
+        return x
 
 
 def medians(x: torch.Tensor, days: torch.Tensor, present: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -74,6 +114,7 @@ def medians(x: torch.Tensor, days: torch.Tensor, present: torch.Tensor) -> tuple
     Of an even number the lower one counts, since clouds are bright.
     """
     with torch.no_grad():  # nothing is learned of pixels
+        x = x.masked_fill(~torch.isfinite(x), torch.nan)
         newest_first = torch.where(present, torch.nan_to_num(days), float("-inf")).argsort(
             dim=1, descending=True, stable=True
         )
@@ -81,6 +122,31 @@ def medians(x: torch.Tensor, days: torch.Tensor, present: torch.Tensor) -> tuple
         rank.scatter_(1, newest_first, torch.arange(x.shape[1], device=x.device).expand_as(rank))
         newer = present & (rank < (present.sum(dim=1, keepdim=True) + 1) // 2)
         return tuple(_median(x, kept) for kept in (present, newer, present & ~newer))
+
+
+_OVER_TIME = ("newest", "oldest", "mean", "deviation", "age", "count")
+
+
+def over_time(x: torch.Tensor, days: torch.Tensor, present: torch.Tensor) -> list[torch.Tensor]:
+    """What a pixel was over time, each (N, K, p, p) and 0 where it was never seen, in the order of _OVER_TIME.
+
+    x: (N, T, K, p, p), NaN where missing. days, present: (N, T), in any order. age in 100 days, count in threes.
+    """
+    with torch.no_grad():
+        order = torch.where(present, torch.nan_to_num(days), float("-inf")).argsort(dim=1, stable=True)
+        rows = torch.arange(len(x), device=x.device)[:, None]
+        x, when, there = x[rows, order], torch.nan_to_num(days[rows, order]) / 100, present[rows, order]
+        seen = torch.isfinite(x) & there[:, :, None, None, None]
+        newest, oldest, age = (torch.zeros_like(x[:, 0]) for _ in range(3))
+        for t in range(x.shape[1]):
+            newest = torch.where(seen[:, t], x[:, t], newest)
+            age = torch.where(seen[:, t], when[:, t, None, None, None], age)
+            oldest = torch.where(seen[:, -1 - t], x[:, -1 - t], oldest)
+        count = seen.sum(dim=1).to(x.dtype)
+        held, many = torch.where(seen, x, 0.0), count.clamp(min=1)
+        mean = held.sum(dim=1) / many
+        deviation = (torch.where(seen, (held - mean[:, None]).square(), 0.0).sum(dim=1) / many).sqrt()
+        return [newest, oldest, mean, deviation, age, count / 3]
 
 
 def _median(x: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:

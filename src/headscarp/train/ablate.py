@@ -34,10 +34,11 @@ from headscarp.train.config import FitConfig, check_choice
 from headscarp.train.fit import fit
 from headscarp.train.judging import LAW, judges_places
 
-ANEW = ("metadata", "delay")
+ANEW = ("metadata", "delay", "clouds")
 """Tables whose nets are trained anew."""
 CSV_NAME = "cases.csv"
 CONSTANT = "constant"
+TELLS_OF_CLOUDS = ("cloud", "cloud_share")
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,10 @@ def ablate(
     """Scores a bundle on a part of its split in every case of `cases_of`; writes cases.csv, made.json, what was said.
 
     anew: of ANEW. "metadata" trains a net that reads none of the numbers of frames, one that reads the position, one
-    the weather and one all; "delay" one for each delay. They are trained as the bundle was and kept in nets/. seed: of
-    resamples and clouds. Raises RecipeError for a net that judges no places and for a bundle that does not tell how it
-    was trained, SplitError for a part without samples, StackError where the stack does not fit.
+    the weather and one all; "delay" one for each delay; "clouds" one that is not told where clouds are, or is. They are
+    trained as the bundle was and kept in nets/. seed: of resamples and clouds. Raises RecipeError for a net that judges
+    no places and for a bundle that does not tell how it was trained, SplitError for a part without samples, StackError
+    where the stack does not fit.
     """
     bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
     if not judges_places(bundle):
@@ -128,8 +130,9 @@ def _config_of(bundle: Bundle, anew: Sequence[str]) -> FitConfig:
     settings = {name: value for name, value in bundle.made.get("settings", {}).items() if name != "net"}
     if anew and not settings:
         raise RecipeError("the bundle does not tell how it was trained, so nothing is trained anew; leave --anew out")
-    if "metadata" in anew and "metadata" not in bundle.arguments:
-        raise RecipeError(f"net {bundle.net!r} takes no choice of metadata; leave it out of --anew")
+    for table, argument in {"metadata": "metadata", "clouds": "leave_out"}.items():
+        if table in anew and argument not in bundle.arguments:
+            raise RecipeError(f"net {bundle.net!r} has no argument {argument}; leave {table} out of --anew")
     return FitConfig.from_dict(settings)
 
 
@@ -140,6 +143,10 @@ def _trained(bundle: Bundle, stack: xr.Dataset, anew: Sequence[str]) -> list[_Un
         for choice in CHOICES:
             own = choice == arguments["metadata"]
             units.append(_Unit(Case("metadata", choice, stack), None if own else {**arguments, "metadata": choice}))
+    if "clouds" in anew:
+        told = not set(TELLS_OF_CLOUDS) & set(arguments["leave_out"])
+        others = {**arguments, "leave_out": list(TELLS_OF_CLOUDS) if told else []}
+        units.append(_Unit(Case("clouds", f"{'not ' if told else ''}told of clouds, trained so", stack), others))
     if "delay" in anew:
         for days in DELAYS_DAYS:
             units.append(_Unit(Case("delay", f"{days:g} days, trained so", with_delay(stack, days)), arguments))
