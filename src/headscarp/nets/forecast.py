@@ -31,7 +31,7 @@ _FAR = 3.0  # scaled metadata beyond this count as this
 _STRANGE = 0.05  # places more unlike training than all but this share of held-out ones are trusted less
 _CAUSE_WEIGHT = 3.0  # of the mean over causes, so that what caused counts about as much as when
 _WHERE_WEIGHT = 9.0  # about the likelihood of a slide of 25 pixels as that of one draw of its place
-_PLACE_DROPOUT = 0.5  # few places, and many numbers of each
+_PLACE_DROPOUT = 5.0  # times that of cells, at most a half: few places, and many numbers of each
 _USUAL = -3.0  # raw rate that weight decay draws to
 
 
@@ -121,7 +121,9 @@ class Forecast(Net):
         wide = 2 * self.channels
         self.of_frame = nn.Linear(2 * len(self.columns), self.channels) if self.columns else None
         told = 2 * len(still) + self.look.of_summary
-        self.of_place = nn.Sequential(nn.Linear(told, wide), nn.ReLU(), nn.Dropout(_PLACE_DROPOUT))
+        self.of_place = nn.Sequential(
+            nn.Linear(told, wide), nn.ReLU(), nn.Dropout(min(0.5, _PLACE_DROPOUT * self.dropout))
+        )
         seen_features = self.channels + self.encoder.fine_channels + self.look.of_place
         self.cells = Cells(seen_features, self.channels, wide, dropout=self.dropout)
         self.rate = nn.Linear(wide, len(HORIZONS_DAYS))
