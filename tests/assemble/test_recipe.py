@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 from headscarp.assemble import read_recipe, recipe_from_dict
+from headscarp.assemble.domain_recipe import domains_recipe_from_dict, read_domains_recipe
 from headscarp.core.errors import RecipeError
 
-RECIPES = sorted(
-    path for path in (Path(__file__).parents[2] / "recipes").glob("*.toml") if not path.stem.startswith("domains")
-)
+ALL = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
+OF_DOMAINS = [path for path in ALL if path.stem.startswith(("domains", "mining", "scenarios"))]
+RECIPES = [path for path in ALL if path not in OF_DOMAINS]
 BASE = {"name": "a", "grid": {"like": "dem.tif"}, "band": [{"name": "elevation", "raster": "dem.tif"}]}
 
 
@@ -45,10 +46,17 @@ def test_recipes_in_the_house_are_complete(path):
     assert again.resolved() == recipe.resolved()
 
 
+@pytest.mark.parametrize("path", OF_DOMAINS, ids=[p.stem for p in OF_DOMAINS])
+def test_recipes_of_domains_in_the_house_are_complete_and_name_their_verb(path):
+    recipe = read_domains_recipe(path)
+    assert domains_recipe_from_dict(recipe.resolved()).resolved() == recipe.resolved()
+    with pytest.raises(RecipeError, match="headscarp domains build"):
+        read_recipe(path)
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ({**BASE, "simulate": {}}, "headscarp domains build"),
         ({**BASE, "grids": {}}, "unknown key 'grids'; did you mean 'grid'"),
         ({**BASE, "bands": []}, "unknown key 'bands'; did you mean 'band'"),
         ({**BASE, "grid": {"like": "a", "resolution": 3}}, r"\[grid\].*'resolution'; did you mean 'resolution_m'"),

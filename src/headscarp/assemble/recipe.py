@@ -98,6 +98,7 @@ class Recipe:
 
 
 _APART = ("bands", "sources", "folder", "fetched")
+_OF_DOMAINS = ("simulate", "antecedents", "pairs", "scenarios")
 
 
 def read_recipe(path: str | Path) -> Recipe:
@@ -107,8 +108,9 @@ def read_recipe(path: str | Path) -> Recipe:
 
 def recipe_from_dict(data: Mapping[str, Any], *, folder: str | Path = ".") -> Recipe:
     """A recipe from plain values, as TOML gives them: see recipes/ for complete ones. Raises RecipeError."""
-    if "simulate" in data:
-        raise RecipeError("the recipe has [simulate], so it is one of domains; use: headscarp domains build")
+    for key in _OF_DOMAINS:
+        if key in data:
+            raise RecipeError(f"the recipe has [{key}], so it is one of domains; use: headscarp domains build")
     public = [f.name for f in fields(Recipe) if f.name not in _APART]
     for key in data:
         nearest(str(key), (*public, "band", "source"), "key", "the recipe")
