@@ -4,8 +4,12 @@ The verbs are plain functions; each is imported only when it is first used, so t
 `import headscarp` stays instant and needs no torch.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+# Torch asks for large pages then. Mapping small ones takes a third of a forward of a large block; no number changes.
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 __version__ = "0.1.0"
 
