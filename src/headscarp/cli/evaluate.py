@@ -1,12 +1,15 @@
 """headscarp evaluate: how good is a bundle, on pixels that it has not seen?"""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from headscarp.cli.options import BundlePath, Delay, Label, Out, Overwrite, StackPath, Workers
 from headscarp.cli.output import say, tell
+
+if TYPE_CHECKING:
+    from headscarp.core.bundle import Bundle
 
 
 def evaluate(
@@ -34,18 +37,20 @@ def evaluate(
 
         headscarp evaluate sacnn/ stack.zarr --out metrics/
     """
+    from headscarp.core.bundle import open_bundle
     from headscarp.train.judging import judges_places
     from headscarp.train.kinds import judges_classes
     from headscarp.train.suites import makes_pictures
 
-    if judges_classes(bundle):
-        _evaluate_kinds(bundle, stack, out, split=split, workers=workers, overwrite=overwrite)
+    opened = open_bundle(bundle)
+    if judges_classes(opened):
+        _evaluate_kinds(opened, stack, out, split=split, workers=workers, overwrite=overwrite)
         return
-    if judges_places(bundle):
-        _evaluate_places(bundle, stack, out, split=split, workers=workers, delay_days=delay_days, overwrite=overwrite)
+    if judges_places(opened):
+        _evaluate_places(opened, stack, out, split=split, workers=workers, delay_days=delay_days, overwrite=overwrite)
         return
-    if makes_pictures(bundle):
-        _evaluate_suites(bundle, stack, out, split=split, workers=workers, overwrite=overwrite)
+    if makes_pictures(opened):
+        _evaluate_suites(opened, stack, out, split=split, workers=workers, overwrite=overwrite)
         return
     from headscarp.evaluation.evaluate import evaluate as score
     from headscarp.report.evaluation import write_evaluation_report
@@ -56,7 +61,7 @@ def evaluate(
     tell(metrics=out / "metrics.csv", report=page)
 
 
-def _evaluate_kinds(bundle: Path, stack: Path, out: Path, **options: Any) -> None:
+def _evaluate_kinds(bundle: "Bundle", stack: Path, out: Path, **options: Any) -> None:
     from headscarp.core.stack import open_stack
     from headscarp.report.kinds import write_kinds_report
     from headscarp.train.kinds import judge_kinds
@@ -67,7 +72,7 @@ def _evaluate_kinds(bundle: Path, stack: Path, out: Path, **options: Any) -> Non
     tell(metrics=out / "metrics.csv", report=page)
 
 
-def _evaluate_places(bundle: Path, stack: Path, out: Path, **options: Any) -> None:
+def _evaluate_places(bundle: "Bundle", stack: Path, out: Path, **options: Any) -> None:
     from headscarp.report.forecast import write_places_report
     from headscarp.train.judging import judge_places
 
@@ -77,7 +82,7 @@ def _evaluate_places(bundle: Path, stack: Path, out: Path, **options: Any) -> No
     tell(metrics=out / "metrics.csv", report=page)
 
 
-def _evaluate_suites(bundle: Path, stack: Path, out: Path, **options: Any) -> None:
+def _evaluate_suites(bundle: "Bundle", stack: Path, out: Path, **options: Any) -> None:
     from headscarp.report.futures import draw_examples
     from headscarp.train.suites import RANKS, judge_suites
 

@@ -79,6 +79,21 @@ class MetricRow:
 COLUMNS = tuple(field.name for field in fields(MetricRow))
 
 
+@dataclass(frozen=True)
+class Judged:
+    """What was found of a net on samples. rows: the tidy table, the net's own first."""
+
+    net: str
+    split: str
+    rows: tuple[MetricRow, ...]
+
+    def value(self, metric: str, *, net: str | None = None, part: str = "test") -> MetricRow:
+        """One row of the table; NaN where there is none."""
+        asked = (net or self.net, part, metric)
+        found = (row for row in self.rows if (row.net, row.part, row.metric) == asked)
+        return next(found, MetricRow(asked[0], self.split, part, metric, float("nan")))
+
+
 def rows_of(net: str, split: str, part: str, scores: Mapping[str, float | Interval]) -> list[MetricRow]:
     """Rows of one evaluation. scores: by metric, plain values (no interval) or Intervals."""
     return [

@@ -20,7 +20,7 @@ from headscarp.core.stack import fingerprint
 from headscarp.evaluation.hazards import ALARM_BUDGET
 from headscarp.evaluation.intervals import Interval
 from headscarp.evaluation.places import Said, Truth, gap, hazard_scores, lead, run_places, samples_of, truth_of
-from headscarp.evaluation.tables import PARTS, MetricRow, rows_of, write_table
+from headscarp.evaluation.tables import PARTS, Judged, MetricRow, rows_of, write_table
 from headscarp.nets import NETS, net_from_bundle
 from headscarp.nets.net import Net
 from headscarp.tiles.dataset import as_stack
@@ -35,21 +35,12 @@ GAP_METRICS = ("average_precision", "log_skill", "auroc")
 
 
 @dataclass(frozen=True)
-class PlacesEvaluation:
+class PlacesEvaluation(Judged):
     """What was found. rows: the tidy table. said: by name and part, what the net and its opponents said; truth: by
     part, what came."""
 
-    net: str
-    split: str
-    rows: tuple[MetricRow, ...]
     truth: Mapping[str, Truth] = field(repr=False)
     said: Mapping[tuple[str, str], Said] = field(repr=False)
-
-    def value(self, metric: str, *, net: str | None = None, part: str = "test") -> MetricRow:
-        """One row of the table; NaN where there is none."""
-        asked = (net or self.net, part, metric)
-        found = (row for row in self.rows if (row.net, row.part, row.metric) == asked)
-        return next(found, MetricRow(asked[0], self.split, part, metric, float("nan")))
 
     @property
     def names(self) -> list[str]:

@@ -22,7 +22,7 @@ from headscarp.evaluation.hazards import Floats
 from headscarp.evaluation.kinds import KindSaid, KindTruth, kind_confusion, kind_scores, kind_truth, run_kinds
 from headscarp.evaluation.places import samples_of
 from headscarp.evaluation.selective import COVERAGE, set_cut
-from headscarp.evaluation.tables import PARTS, MetricRow, rows_of, write_table
+from headscarp.evaluation.tables import PARTS, Judged, rows_of, write_table
 from headscarp.nets import NETS, net_from_bundle
 from headscarp.nets.net import Net
 from headscarp.tiles.dataset import as_stack, raster_shape, read_window
@@ -35,20 +35,11 @@ _QUANTILES = (0.1, 0.5, 0.9)
 
 
 @dataclass(frozen=True)
-class KindsEvaluation:
+class KindsEvaluation(Judged):
     """What was found. rows: the tidy table. said: by name and part; truth: by part."""
 
-    net: str
-    split: str
-    rows: tuple[MetricRow, ...]
     truth: Mapping[str, KindTruth] = field(repr=False)
     said: Mapping[tuple[str, str], KindSaid] = field(repr=False)
-
-    def value(self, metric: str, *, net: str | None = None, part: str = "test") -> MetricRow:
-        """One row of the table; NaN where there is none."""
-        asked = (net or self.net, part, metric)
-        found = (row for row in self.rows if (row.net, row.part, row.metric) == asked)
-        return next(found, MetricRow(asked[0], self.split, part, metric, float("nan")))
 
     @property
     def names(self) -> list[str]:

@@ -25,7 +25,7 @@ from headscarp.core.scenarios import AFTER, CHANGED, TASK, check_scenarios
 from headscarp.core.stack import LABEL, fingerprint
 from headscarp.core.tile import Tile, Window
 from headscarp.evaluation.suites import Suite, Suites, case_values, suite_scores, truth_rank
-from headscarp.evaluation.tables import MetricRow, rows_of, write_table
+from headscarp.evaluation.tables import Judged, MetricRow, rows_of, write_table
 from headscarp.nets import NETS, net_from_bundle
 from headscarp.nets.futures import FutureNet
 from headscarp.nets.net import Net
@@ -63,25 +63,16 @@ class Example:
 
 
 @dataclass(frozen=True)
-class SuitesEvaluation:
+class SuitesEvaluation(Judged):
     """What was found. rows: the tidy table. bands: that were made. examples: by task, of the test part. ranks: by name,
     how often what came had each rank among the members, of the changed area, over uncertain tasks of the test part.
     simulated: whether the places are.
     """
 
-    net: str
-    split: str
-    rows: tuple[MetricRow, ...]
     ranks: Mapping[str, NDArray[np.int64]] = field(repr=False)
     bands: tuple[str, ...] = ()
     examples: Mapping[str, Example] = field(default_factory=dict, repr=False)
     simulated: bool = False
-
-    def value(self, metric: str, *, net: str | None = None, part: str = "test") -> MetricRow:
-        """One row of the table; NaN where there is none."""
-        asked = (net or self.net, part, metric)
-        found = (row for row in self.rows if (row.net, row.part, row.metric) == asked)
-        return next(found, MetricRow(asked[0], self.split, part, metric, float("nan")))
 
     @property
     def text(self) -> str:
