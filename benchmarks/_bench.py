@@ -63,6 +63,71 @@ def timed(job: Callable[[], Any]) -> tuple[float, float, Any]:
     return time.perf_counter() - before, _cpu_s() - cpu_before, result
 
 
+def take_turns(jobs: dict[str, Callable[[], Any]], rounds: int = 5) -> dict[str, dict[str, Any]]:
+    """Time several jobs in turn, after one round that is not counted; every second round goes backwards.
+
+    Returns for each its wall_s and cpu_s, (rounds,) arrays, and the result of its last call. A job may be an
+    `Elsewhere`; its seconds are measured in its own process.
+    """
+    found: dict[str, list[tuple[float, float, Any]]] = {name: [] for name in jobs}
+    for i in range(rounds + 1):
+        for name, job in list(jobs.items())[:: 1 if i % 2 else -1]:
+            found[name].append(job.timed() if isinstance(job, Elsewhere) else timed(job))
+    return {
+        name: {
+            "wall_s": np.array([wall for wall, _, _ in taken[1:]]),
+            "cpu_s": np.array([cpu for _, cpu, _ in taken[1:]]),
+            "result": taken[-1][2],
+        }
+        for name, taken in found.items()
+    }
+
+
+class Elsewhere:
+    """A job that is made once, in a process of its own, and run there as often as it is asked for.
+
+    make: a function at the top of an importable module, called with `arguments` (all must pickle); it returns the
+    job. The process asks for memory as torch does by itself (THP_MEM_ALLOC_ENABLE=0), as a program does that knows
+    nothing of Headscarp. A context manager: the process ends with it.
+    """
+
+    def __init__(self, make: Callable[..., Callable[[], Any]], *arguments: Any) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._here, there = context.Pipe()
+        before = os.environ.get("THP_MEM_ALLOC_ENABLE", "0")  # `import headscarp` has set it
+        os.environ["THP_MEM_ALLOC_ENABLE"] = "0"
+        try:
+            self._process = context.Process(target=_serve, args=(there, make, arguments), daemon=True)
+            self._process.start()
+        finally:
+            os.environ["THP_MEM_ALLOC_ENABLE"] = before
+        there.close()
+        self._here.recv()
+
+    def timed(self) -> tuple[float, float, Any]:
+        """Wall seconds, CPU seconds and the result of one call."""
+        self._here.send(True)
+        return self._here.recv()
+
+    def __enter__(self) -> "Elsewhere":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._here.close()
+        self._process.join(timeout=10)
+        self._process.terminate()
+
+
+def _serve(pipe: Any, make: Callable[..., Callable[[], Any]], arguments: tuple[Any, ...]) -> None:
+    job = make(*arguments)
+    pipe.send("ready")
+    try:
+        while pipe.recv():
+            pipe.send(timed(job))
+    except EOFError:
+        return
+
+
 def peak_memory_of(job: Callable[..., Any] | Sequence[str], *arguments: Any) -> dict[str, Any]:
     """Run a job in a fresh process and return its peak resident memory and times.
 

@@ -6,7 +6,8 @@
 
 DeepLab sees a whole window at once, so maps are blended from windows of 128 px that overlap by a quarter. Bare: the
 same windows, read and cut out before the clock starts, through the same net in batches of the same size and as many
-threads, the result thrown away. What predict adds is reading, encoding, blending, calibration, checksums, journal, the
+threads, the result thrown away; in a process of its own that asks for memory as torch does by itself, and so is
+MONAI's side. What predict adds is reading, encoding, blending, calibration, checksums, journal, the
 Cloud-Optimized GeoTIFF with its overviews, style and STAC item. MONAI's side reads all bands into memory and runs its
 sliding window with the same windows, overlap and batches, blended by constant weights, on all cores; it then writes a
 plain tiled GeoTIFF without overviews. Then two strips, the second three times as high, each in a fresh process: their
@@ -18,12 +19,13 @@ import sys
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 import rasterio
 import torch
-from _bench import describe_machine, peak_memory_of, print_table, timed, verdict
+from _bench import Elsewhere, describe_machine, peak_memory_of, print_table, take_turns, verdict
 from _image import write_image
 from predict import write_plain
 
@@ -73,18 +75,17 @@ def deeplab_bundle(stack: Path, encoder: str) -> Bundle:
 
 def beside(bundle: Path, stack: Path, encoder: str, options: argparse.Namespace):
     """A row of the table and the bars of one encoder: three sides in turn, after one round that is not counted."""
-    out = stack.with_name("map.tif")
-    jobs = {
-        "predict": lambda: predict(bundle, stack, out, block_px=options.block_px, overwrite=True),
-        "bare": bare_windows(bundle, stack),
-        "monai": lambda: monai_window(bundle, stack, out.with_name("monai.tif")),
-    }
-    found = [
-        {name: timed(job) for name, job in list(jobs.items())[:: 1 if i % 2 else -1]} for i in range(options.rounds + 1)
-    ]
-    wall, cpu = ({name: np.array([one[name][k] for one in found[1:]]) for name in jobs} for k in (0, 1))
-    with rasterio.open(out) as file:
-        change = np.abs(file.read(1) - found[-1]["monai"][2])
+    names = (stack.with_name(f"{encoder}-{i}.tif") for i in count())
+    with Elsewhere(bare_windows, bundle, stack) as bare, Elsewhere(monai_side, bundle, stack) as monai:
+        jobs = {
+            "predict": lambda: predict(bundle, stack, next(names), block_px=options.block_px),
+            "bare": bare,
+            "monai": monai,
+        }
+        found = take_turns(jobs, options.rounds)
+    wall, cpu = ({name: one[of] for name, one in found.items()} for of in ("wall_s", "cpu_s"))
+    with rasterio.open(found["predict"]["result"]) as ours, rasterio.open(found["monai"]["result"]) as theirs:
+        change = np.abs(ours.read(1) - theirs.read(1))
     row = {
         "encoder": encoder,
         **{f"{name} s": float(np.median(seconds)) for name, seconds in wall.items()},
@@ -132,26 +133,29 @@ def bare_windows(bundle: Path, stack: Path) -> Callable[[], None]:
     return forwards
 
 
-def monai_window(bundle: Path, stack: Path, out: Path) -> np.ndarray:
-    """MONAI, from the stack to a plain GeoTIFF: all bands in memory; returns the map."""
+def monai_side(bundle: Path, stack: Path) -> Callable[[], Path]:
+    """MONAI, from the stack to a plain GeoTIFF, whose path it returns: all bands in memory."""
     from monai.inferers import sliding_window_inference
 
-    net = net_from_bundle(open_bundle(bundle))
-    pixels = TileReader(stack, net.bands).read(Tile(Window(0, 0, *_shape(stack))))
-    torch.set_num_threads(cores())
-    with torch.inference_mode():
-        front = net.front(Batch(x=torch.from_numpy(pixels.x)[None], valid=torch.from_numpy(pixels.valid)[None]))
-        made = sliding_window_inference(
-            front,
-            roi_size=(WINDOW_PX, WINDOW_PX),
-            sw_batch_size=windows_at_once(WINDOW_PX),
-            predictor=lambda part: torch.sigmoid(net.trunk(part)),
-            overlap=OVERLAP,
-            mode="constant",
-        )
-    found = np.where(pixels.valid, made[0, 0].numpy(), np.nan)
-    write_plain(out, open_stack(stack), found)
-    return found
+    def run() -> Path:
+        net = net_from_bundle(open_bundle(bundle))
+        pixels = TileReader(stack, net.bands).read(Tile(Window(0, 0, *_shape(stack))))
+        torch.set_num_threads(cores())
+        with torch.inference_mode():
+            front = net.front(Batch(x=torch.from_numpy(pixels.x)[None], valid=torch.from_numpy(pixels.valid)[None]))
+            made = sliding_window_inference(
+                front,
+                roi_size=(WINDOW_PX, WINDOW_PX),
+                sw_batch_size=windows_at_once(WINDOW_PX),
+                predictor=lambda part: torch.sigmoid(net.trunk(part)),
+                overlap=OVERLAP,
+                mode="constant",
+            )
+        out = bundle.with_name(f"{bundle.name}-monai.tif")
+        write_plain(out, open_stack(stack), np.where(pixels.valid, made[0, 0].numpy(), np.nan))
+        return out
+
+    return run
 
 
 def flat_memory(folder: Path, encoder: str) -> tuple[str, bool]:

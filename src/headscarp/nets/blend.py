@@ -18,7 +18,7 @@ from headscarp.nets.memory import Room
 Run = Callable[[Batch], torch.Tensor]
 """Batch of windows -> (B, K, H, W)."""
 
-_AT_ONCE_PX = 1 << 17
+_AT_ONCE_PX = 1 << 18
 _SHARED_BYTES = 64 << 20
 
 
@@ -127,22 +127,24 @@ def _blended(run: Run, batch: Batch, side: int, shared: Windows) -> torch.Tensor
     rows, cols = _starts(core.row, core.height, side), _starts(core.col, core.width, side)
     windows = [Window(row, col, side, side) for row in rows for col in cols]
     kept = {window for window in windows if _part(batch, window, at).valid[0, own, own].any()}
-    inside = torch.zeros_like(batch.valid[0])
-    inside[tile.halo : tile.halo + core.height, tile.halo : tile.halo + core.width] = True
-    total, weight = torch.zeros(0), torch.zeros_like(inside, dtype=torch.float32)
+    total, weight = torch.zeros(0), torch.zeros(batch.valid.shape[1:], device=batch.x.device)
 
-    def add(chosen: list[Window], wanted: torch.Tensor) -> None:
+    def add(chosen: list[Window], wanted: torch.Tensor | None = None) -> None:
+        """Adds what windows give to the pixels of the core, or of those to the ones that are wanted."""
         nonlocal total
-        asked = [window for window in chosen if wanted[_overlap(window, at)[1]].any()]
+        parts = {window: _overlap(window, at, core) for window in chosen}
+        asked = [window for window, (_, here) in parts.items() if wanted is None or wanted[here].any()]
         for window, made in _run_each(run, batch, asked, shared):
-            there, here = _overlap(window, at)
+            there, here = parts[window]
             if not len(total):
                 total = made.new_zeros((len(made), *weight.shape))
-            share = weights[there] * wanted[here]
-            total[:, *here] += made[:, *there] * share
+            share = weights[there] if wanted is None else weights[there] * wanted[here]
+            total[:, *here] += made[:, *there] * share  # two roundings at every pixel, wherever it lies in a tile
             weight[here] += share
 
-    add([window for window in windows if window in kept], inside)
+    add([window for window in windows if window in kept])
+    inside = torch.zeros_like(batch.valid[0])
+    inside[_overlap(core, at, core)[1]] = True
     add([window for window in windows if window not in kept], inside & batch.valid[0] & (weight == 0))
     if not len(total):  # no valid pixel; any window says how many bands there are
         total = torch.zeros_like(run(_part(batch, windows[0], at))[0, :, :1, :1]).expand(-1, *weight.shape)
@@ -154,17 +156,19 @@ def _run_each(
 ) -> Iterator[tuple[Window, torch.Tensor]]:
     """Windows of a tile and what they gave, (K, side, side) float32, in order.
 
-    Waits only for windows that another thread is running, which itself waits for none meanwhile.
+    Those that its neighbours need too are run first: by the end of a tile, what others make of them is there. Waits
+    only for windows that another thread is running, which itself waits for none meanwhile.
     """
     tile, made = _tile_of(batch), dict[Window, torch.Tensor]()
-    for place, window in enumerate(windows):
+    first = sorted(windows, key=lambda window: _lies_in(window, tile.window))
+    for place, window in enumerate(first):
         while window not in made:
-            group = shared.claim(windows[place:], tile, made)
+            group = shared.claim(first[place:], tile, made)
             if group:
                 made |= _run_group(run, batch, group, shared)
             elif window not in made and (found := shared.wait(window, tile)) is not None:
                 made[window] = found
-        yield window, made.pop(window)
+    return ((window, made.pop(window)) for window in windows)
 
 
 def _run_group(run: Run, batch: Batch, group: Sequence[Window], shared: Windows) -> dict[Window, torch.Tensor]:
@@ -199,11 +203,11 @@ def _starts(first: int, length: int, side: int) -> range:
     return range(((first - side) // step + 1) * step, first + length, step)
 
 
-def _overlap(window: Window, at: Window) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Where a window and a read window meet: rows and columns of the first, and of the second."""
-    top, left = max(window.row, at.row), max(window.col, at.col)
-    bottom = min(window.row + window.height, at.row + at.height)
-    right = min(window.col + window.width, at.col + at.width)
+def _overlap(window: Window, at: Window, core: Window) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Where a window meets a core that lies in a read window: rows and columns of the first, and of the last."""
+    top, left = max(window.row, core.row), max(window.col, core.col)
+    bottom = min(window.row + window.height, core.row + core.height)
+    right = min(window.col + window.width, core.col + core.width)
 
     def within(outer: Window) -> tuple[slice, slice]:
         return slice(top - outer.row, bottom - outer.row), slice(left - outer.col, right - outer.col)
