@@ -56,6 +56,13 @@ def test_disk_and_memory_hold_the_same_pixels_bands_and_grid(tmp_path):
     assert fingerprint(back) == fingerprint(stack)
 
 
+def test_the_fingerprint_knows_no_order():
+    stack = small_stack()
+    turned = stack[list(reversed(list(stack.data_vars)))]
+    assert list(turned.data_vars) != list(stack.data_vars)
+    assert fingerprint(turned) == fingerprint(stack)
+
+
 def test_the_fingerprint_changes_with_any_pixel_or_class():
     stack = small_stack()
     other = small_stack()

@@ -235,15 +235,18 @@ def frames_of(stack: xr.Dataset) -> dict[str, Any]:
 
 
 def fingerprint(stack: xr.Dataset) -> str:
-    """A short hash of grid, bands, pixels and the variables beside them. From the attributes where it was recorded."""
+    """A short hash of grid, bands, pixels and the variables beside them, whatever order they stand in.
+
+    From the attributes where it was recorded.
+    """
     if "fingerprint" in stack.attrs:
         return str(stack.attrs["fingerprint"])
-    digest = hashlib.blake2b(digest_size=16)
-    digest.update(json.dumps([stack.attrs.get("grid"), [b.to_json() for b in stack_bands(stack)]]).encode())
+    digest, bands = hashlib.blake2b(digest_size=16), sorted(stack_bands(stack), key=lambda band: band.name)
+    digest.update(json.dumps([stack.attrs.get("grid"), [band.to_json() for band in bands]]).encode())
     for window in _chunks_of(stack):
-        for band in stack_bands(stack):
+        for band in bands:
             digest.update(np.ascontiguousarray(stack[band.name][(..., *window.slices)].to_numpy()).tobytes())
-    for name, array in stack.data_vars.items():
+    for name, array in sorted(stack.data_vars.items(), key=lambda item: str(item[0])):
         if "kind" not in array.attrs:
             digest.update(str(name).encode() + np.ascontiguousarray(array.to_numpy()).tobytes())
     return digest.hexdigest()
