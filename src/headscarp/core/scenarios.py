@@ -59,7 +59,7 @@ def scenario_bands(source: str) -> tuple[Band, ...]:
 
 def is_scenarios(stack: xr.Dataset) -> bool:
     """Whether a stack of samples holds pictures before and after a task."""
-    return SAMPLE in stack.dims and TASK in stack.variables and AFTER + REFLECTANCE[0] in stack.variables
+    return SAMPLE in stack.dims and TASK in stack.variables and any(str(n).startswith(AFTER) for n in stack.data_vars)
 
 
 def check_scenarios(stack: xr.Dataset) -> xr.Dataset:
@@ -70,9 +70,12 @@ def check_scenarios(stack: xr.Dataset) -> xr.Dataset:
             "the stack holds no pictures before and after a task; build scenarios: headscarp domains build "
             "recipes/scenarios.toml"
         )
-    for band in scenario_bands(""):
-        if band.kind in ("continuous", "target") and band.name not in stack:
-            raise StackError(f"the scenarios have no band {band.name!r}; build them with headscarp domains build")
+    for name in map(str, stack.data_vars):
+        if name.startswith(AFTER) and name.removeprefix(AFTER) not in stack:
+            raise StackError(
+                f"the scenarios have {name!r} and no band {name.removeprefix(AFTER)!r} before it; build them "
+                "again with headscarp domains build"
+            )
     for name in (TASK, FUTURE, GROUP, *("after_days", "latitude", "cutoff")):
         if name not in stack.variables or stack[name].dims != (SAMPLE,):
             raise StackError(f"the scenarios do not say the {name!r} of each sample; build them again")
@@ -109,6 +112,7 @@ def numbers_of(stack: xr.Dataset) -> NDArray[np.float32]:
     """`told_numbers` of each sample of a stack of scenarios."""
     dates = np.asarray(stack["cutoff"].to_numpy()).astype("datetime64[D]")
     day = (dates - dates.astype("datetime64[Y]")).astype("timedelta64[D]").astype(np.float32)
+    day = np.where(np.isnat(dates), np.float32(np.nan), day)
     return told_numbers(stack["after_days"].to_numpy(), day, stack["latitude"].to_numpy())
 
 
