@@ -242,6 +242,9 @@ def test_what_cannot_be_measured_is_refused(home, tmp_path):
     fit(moved, net="kind", split=split_given(moved), out=tmp_path / "kind", config=config)
     with pytest.raises(SplitError, match="has learned from"):
         find_mines(home / "flow", stack, tmp_path / "a", beside=[tmp_path / "kind"], samples=1)
+    member = open_bundle(tmp_path / "kind")
+    with pytest.raises(SplitError, match="has learned from"):  # an ensemble names its members
+        find_mines(home / "flow", stack, tmp_path / "a", beside=[replace(member, made={"inputs": [member.made]})])
     with pytest.raises(RecipeError, match="prevalence"):
         find_mines(home / "flow", stack, tmp_path / "b", prevalence=0)
     with pytest.raises(RecipeError, match="0 futures"):
@@ -325,7 +328,7 @@ def test_runs_on_other_regions_are_judged_together(evidence, tmp_path):
     assert found["all", "region: south", "auroc"] == 1
     assert found["latents", "region: south", "auroc"] == 0
     assert ("other", "test", "n") not in found  # not all runs have it
-    with pytest.raises(OutputError, match="holds no scores.csv"):
+    with pytest.raises(OutputError, match="headscarp mining"):
         read_scores(tmp_path)
 
 

@@ -14,7 +14,7 @@ import xarray as xr
 
 from headscarp.core.artefact import write_text
 from headscarp.core.errors import OutputError
-from headscarp.core.scenarios import AFTER
+from headscarp.core.scenarios import AFTER, seen_after
 from headscarp.core.tile import Window
 from headscarp.evaluation.hazards import Floats
 from headscarp.evaluation.sites import SiteTruth, both_kinds, site_gains, site_scores
@@ -69,7 +69,7 @@ def site_rows(
 
 def pair_table(scenes: xr.Dataset) -> Floats:
     """(S, F) `pair_statistics` of each band that is seen before and after."""
-    names = [str(n).removeprefix(AFTER) for n in scenes.data_vars if str(n).startswith(AFTER)]
+    names = seen_after(scenes)
     whole = Window(0, 0, scenes.sizes["y"], scenes.sizes["x"])
     rows = []
     for sample in range(scenes.sizes["sample"]):

@@ -4,7 +4,8 @@ Refuses generators that do not know mining, nets that read other bands than the 
 from sites that are to be judged.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -96,7 +97,7 @@ def parts_of(bundles: Sequence[Bundle], stack: xr.Dataset) -> tuple[NDArray[np.s
     Raises SplitError where a bundle was trained on this stack and has learned from a sample of another part than train.
     """
     count, key = stack.sizes["sample"], fingerprint(stack)
-    same = [bundle for bundle in bundles if _trained_on(bundle, key)]
+    same = [bundle for bundle in bundles if _trained_on(bundle.made, key)]
     if bundles and bundles[0] in same:
         part, kind = _split_parts(bundles[0], count), split_from_json(bundles[0].split).kind
     else:
@@ -112,9 +113,14 @@ def parts_of(bundles: Sequence[Bundle], stack: xr.Dataset) -> tuple[NDArray[np.s
     return part.astype(str), kind
 
 
-def _trained_on(bundle: Bundle, key: str) -> bool:
-    told = [str(item.get("fingerprint", "")) for item in bundle.made.get("inputs", ()) if item.get("name") == "stack"]
-    return any(one.split(" ")[0] == key.split(" ")[0] for one in told)
+def _trained_on(made: Mapping[str, Any], key: str) -> bool:
+    """Whether what was made so was trained on the stack of this fingerprint; of an ensemble whether a member was."""
+    for item in made.get("inputs", ()):
+        if "inputs" in item and _trained_on(item, key):
+            return True
+        if item.get("name") == "stack" and str(item.get("fingerprint", "")).split(" ")[0] == key.split(" ")[0]:
+            return True
+    return False
 
 
 def _split_parts(bundle: Bundle, count: int) -> NDArray[np.object_]:

@@ -151,7 +151,7 @@ def find_mines(
         "tasks": list(tools.tasks), "samples": samples, "stack": fingerprint(stack),
     }  # fmt: skip
     reader = TileReader(scenes, bands)
-    found = _measured(tools, reader, chosen, sample_ids(stack), out, settings, resume=resume and out.exists())
+    found = _measured(tools, reader, chosen, out, settings, resume=resume and out.exists())
     seen = np.array([one["seen"] for one in found]) > 0
     lost = [(sample_ids(stack)[i], "no pixel is seen in both pictures") for i in chosen[~seen]]
     found, chosen = [one for one, there in zip(found, seen, strict=True) if there], chosen[seen]
@@ -210,7 +210,6 @@ def _measured(
     tools: Instruments,
     reader: TileReader,
     chosen: NDArray[np.int64],
-    names: Sequence[str],
     out: Path,
     settings: Mapping[str, Any],
     *,
@@ -220,7 +219,7 @@ def _measured(
     with clear_os_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     at = [chosen[i : i + _BLOCK].tolist() for i in range(0, len(chosen), _BLOCK)]
-    blocks = [_Block(tuple(samples), f"{names[samples[0]]}+{len(samples)}") for samples in at]
+    blocks = [_Block(tuple(samples), f"samples {samples[0]}+{len(samples)}") for samples in at]
     journal = Journal(out / _JOURNAL, {**settings, "sites": len(chosen)}, resume=resume)
     done = run_blocks(_Work(tools, reader), blocks, journal=journal, workers=1, label="sites, 8 at a time")
     log.info("sites: %d measured", len(chosen))
