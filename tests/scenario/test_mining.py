@@ -9,7 +9,7 @@ import pytest
 import shapely
 import torch
 from mining_world import BANDS, CLASSES, SIDE, write_mines
-from scenes import build_scenes
+from scenes import TABLE
 from typer.testing import CliRunner
 
 from headscarp.assemble.domain_recipe import domains_recipe_from_dict
@@ -333,9 +333,10 @@ def test_runs_on_other_regions_are_judged_together(evidence, tmp_path):
 
 
 def test_simulated_scenarios_are_sites_too(tmp_path):
-    scenes = build_scenes(tmp_path / "scenes.zarr")
-    few = {"base": 4, "levels": 1, "steps": 1}
-    config = replace(chosen_configs(scenes, workers=1)[""], epochs=1, batch_size=16, net_arguments=few)
+    few = {**TABLE["scenarios"], "tasks": ["no_change", "mining"], "futures": 1}
+    scenes = build_domains(domains_recipe_from_dict({**TABLE, "scenarios": few}), tmp_path / "scenes.zarr", workers=1)
+    small = {"base": 4, "levels": 1, "steps": 1}
+    config = replace(chosen_configs(scenes, workers=1)[""], epochs=1, batch_size=16, net_arguments=small)
     fit(tmp_path / "scenes.zarr", net="flow", out=tmp_path / "flow", config=config)
     found = find_mines(tmp_path / "flow", scenes, tmp_path / "e", samples=1, against=["no_change"])
     assert found.simulated
