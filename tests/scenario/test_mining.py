@@ -36,7 +36,7 @@ from headscarp.tiles.pairs import as_scenes
 from headscarp.tiles.reader import TileReader, make_batch
 from headscarp.tiles.splits import split_given
 from headscarp.train.fit import fit
-from headscarp.train.minescores import fit_scores
+from headscarp.train.minescores import fit_scores, grouped
 from headscarp.train.minetable import read_scores, site_rows
 from headscarp.train.mining import find_mines
 from headscarp.train.plan import chosen_configs
@@ -298,6 +298,18 @@ def test_a_score_that_says_nothing_adds_nothing():
     assert fitted.share == 0.5
     assert np.corrcoef(fitted.scores["all"][test], fitted.scores["kind"][test])[0, 1] > 0.95
     assert ((fitted.scores["direct"][test] > 0) == (holds[test] == 1)).mean() > 0.75
+
+
+def test_what_is_hard_to_explain_at_all_is_no_mine_for_that():
+    tasks = ("mining", "no_change", "rain")
+    hard = np.array([1.0, 100.0])
+    numbers = {f"evidence: {task}": -hard for task in tasks}
+    numbers |= {f"scenarios: {space}, {task}": hard for space in ("a", "b") for task in tasks}
+    numbers |= {"evidence: mining": -hard + 2, "latents: moved": hard, "scenarios: b, rain": hard + 4}
+    groups = grouped(numbers, tasks)
+    np.testing.assert_allclose(groups["evidence"], [[2], [2]])
+    np.testing.assert_allclose(groups["scenarios"], [[0, 2], [0, 2]])
+    np.testing.assert_allclose(groups["latents"][:, 0], hard)
 
 
 def test_regions_are_clusters_of_positions():

@@ -28,7 +28,9 @@ TOLD, CONSTANT = "dates and position alone", "constant"
 FEWEST = 8
 """Sites of each kind that a score is fitted on at least."""
 _FOLDS = 5
-_PENALTIES = (0.01, 0.1, 1.0)
+_PENALTIES = (0.1, 1.0, 10.0)
+_BETTER = {"scenarios": -1.0, "evidence": 1.0, "inpainting": -1.0}
+"""What is measured under each task, and whether more of it (1) or less (-1) speaks for the task."""
 
 
 @dataclass(frozen=True)
@@ -62,24 +64,31 @@ def fit_scores(groups: Mapping[str, Floats], holds: Floats, fit: NDArray[np.bool
     return Fitted(said, float(y.mean()))
 
 
-def unfitted(numbers: Mapping[str, Floats], tasks: Sequence[str]) -> Fitted:
-    """Ranks without any site of known class: how much better mining explains what came than the best of the others,
-    by evidence where the generator has some, else by the distance to its futures. No probabilities."""
-    first = f"evidence: {tasks[0]}"
-    if first in numbers:
-        better = numbers[first] - np.max([numbers[f"evidence: {task}"] for task in tasks[1:]], axis=0)
-        return Fitted({"evidence": better, ALL: better}, float("nan"))
-    spaces = [name.split(", ")[0] for name in numbers if name.startswith("scenarios: ") and name.endswith(tasks[0])]
-    nearest = np.min([[numbers[f"{space}, {task}"] for task in tasks[1:]] for space in spaces[-1:]], axis=1)[0]
-    better = nearest - numbers[f"{spaces[-1]}, {tasks[0]}"]
-    return Fitted({"scenarios": better, ALL: better}, float("nan"))
+def unfitted(groups: Mapping[str, Floats]) -> Fitted:
+    """Ranks without any site of known class: how much better mining explains what came than the others do, by evidence
+    where the generator has some, else by the distance to its futures. No probabilities."""
+    name = "evidence" if "evidence" in groups else "scenarios"
+    better = groups[name][:, -1]
+    return Fitted({name: better, ALL: better}, float("nan"))
 
 
-def grouped(numbers: Mapping[str, Floats]) -> dict[str, Floats]:
-    """(N, F) tables by group, of numbers (N,) by "group: what"."""
+def grouped(numbers: Mapping[str, Floats], tasks: Sequence[str]) -> dict[str, Floats]:
+    """(N, F) tables by group, of numbers (N,) by "group: what"; tasks: the first is that which is looked for.
+
+    Of what was measured under each task only how much better the first does than the mean of the others: how hard a
+    site is to explain at all differs far more between sites, and would drown it. Of inpainting also the mean.
+    """
     found: dict[str, list[Floats]] = {}
     for name, values in numbers.items():
-        found.setdefault(name.split(": ")[0], []).append(values)
+        group, what = name.split(": ")
+        before, _, task = what.rpartition(", ")
+        if group not in _BETTER:
+            found.setdefault(group, []).append(values)
+        elif task == tasks[0]:
+            rest = [numbers[f"{group}: {before + ', ' if before else ''}{other}"] for other in tasks[1:]]
+            others = np.mean(rest, axis=0)
+            more = [np.mean([values, *rest], axis=0)] if group == "inpainting" else []
+            found.setdefault(group, []).extend([*more, _BETTER[group] * (values - others)])
     return {name: np.stack(found[name], axis=1) for name in GROUPS if name in found}
 
 

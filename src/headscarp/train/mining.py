@@ -246,16 +246,16 @@ def _scores(
         name: np.array([np.nan if one["numbers"][name] is None else one["numbers"][name] for one in found])
         for name in sorted(found[0]["numbers"])  # a journal sorts them too
     }
-    groups, train = grouped(numbers), part == "train"
+    groups, train = grouped(numbers, tools.tasks), part == "train"
     if both_kinds(holds[train]):
         groups["forest"] = forest_odds(pair_table(scenes), holds, train)[chosen][:, None]
     fit = part[chosen] == "validation"
     if not can_fit(holds[chosen][fit]):
         log.warning(
             "the validation part has too few sites of both kinds to fit scores on; sites are ranked by how much better "
-            "mining explains them than the other tasks, and no chance is told"
+            "mining explains them than other tasks do, and no chance is told"
         )
-        return dict(unfitted(numbers, tools.tasks).scores), float("nan")
+        return dict(unfitted(groups).scores), float("nan")
     fitted = fit_scores(groups, holds[chosen], fit, place[chosen])
     scores = dict(fitted.scores)
     told = told_table(stack)
