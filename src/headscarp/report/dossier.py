@@ -22,7 +22,7 @@ from headscarp.core.errors import JournalError, StackError
 from headscarp.core.provenance import describe_input
 from headscarp.core.samples import stack_resolution_m
 from headscarp.report.page import Page, Section, Table, write_page
-from headscarp.report.sitepage import NO_PERMIT, SHOWN_TASKS, Layers, known_of, site_page
+from headscarp.report.sitepage import NO_PERMIT, SHOWN_TASKS, Layers, chance_text, known_of, site_page
 from headscarp.report.sitepictures import draw_strip
 from headscarp.sources.areas import Ground, Overlap, open_areas
 from headscarp.train.measured import CHANGED_AT
@@ -196,15 +196,15 @@ def _write_index(
     more = [one for one in more if any(one[1] in of for of in facts)]
     rows = []
     for k, of in enumerate(facts):
-        chance = f"{evidence.chance[k]:.1%}" if np.isfinite(evidence.chance[k]) else "-"
+        chance = chance_text(evidence.chance[k])
         row = [f"{k + 1}  {evidence.names[k]}", f"{evidence.scores[ALL][k]:+.2f}", chance, f"{of['changed_ha']:.2f}"]
         row += [f"{of[key]:.2f}" if key in of else "-" for _, key, _ in more]
-        rows.append((*row, known_of(evidence, k) or "-"))
-    heads = ("site", "log odds", "chance", "changed, ha", *(head for *_, head in more), "known")
+        rows.append((*row, str(evidence.part[k]) or "-", known_of(evidence, k) or "-"))
+    heads = ("site", "log odds", "chance", "changed, ha", *(head for *_, head in more), "part", "known")
     links = tuple(f"{PAGES}/{file}.html" for file in files)
     unsaid = [] if layers.concessions is not None else [NO_PERMIT]
-    sections = [Section("Sites, best first", tuple(unsaid), table=Table(heads, tuple(rows), links))]
-    sections += _judged_sections(evidence)
+    sections = [*_judged_sections(evidence)]
+    sections.append(Section("Sites, best first", tuple(unsaid), table=Table(heads, tuple(rows), links)))
     if evidence.lost:
         sections.append(Section("Not judged", table=Table(("site", "why"), evidence.lost)))
     notice = "SIMULATED places: nothing here is real." if evidence.simulated else ""

@@ -67,8 +67,15 @@ def site_page(evidence: Evidence, k: int, facts: Mapping[str, Any], strip: Path,
 def _chance(evidence: Evidence, k: int) -> str:
     if not np.isfinite(evidence.chance[k]):
         return "Ranked by how much better mining explains what came than the other tasks do; no chance can be told."
-    share = evidence.prevalence
-    return f"If {share:.2%} of all such sites were mines, this one would be with a chance of {evidence.chance[k]:.1%}."
+    said = chance_text(evidence.chance[k])
+    return f"If {evidence.prevalence:.2%} of all such sites were mines, this one would be with a chance of {said}."
+
+
+def chance_text(chance: float) -> str:
+    """A chance in words no surer than a fit on some dozens of sites can be; "-" for NaN."""
+    if not np.isfinite(chance):
+        return "-"
+    return "over 99 %" if chance > 0.99 else "under 0.1 %" if chance < 0.001 else f"{100 * chance:.1f} %"
 
 
 def known_of(evidence: Evidence, k: int) -> str:
