@@ -67,6 +67,8 @@ class PairsRecipe:
     pixel_m: float = 10.0
     group_deg: float = 1.0
     validation_share: float = 0.2
+    regions: int = 0
+    tasks: Mapping[str, str] = field(default_factory=dict)
     files: tuple[PairFile, ...] = ()
 
 
@@ -200,6 +202,10 @@ def _pairs(table: Any) -> PairsRecipe:
             raise RecipeError(f"[pairs] {key} is {getattr(pairs, key)}; it has to be above 0")
     if not 0 < pairs.validation_share < 1:
         raise RecipeError(f"[pairs] validation_share is {pairs.validation_share}; it has to be between 0 and 1")
+    if pairs.regions not in (0, *range(2, 101)):
+        raise RecipeError(f"[pairs] regions is {pairs.regions}; it has to be from 2 to 100, or 0 for none")
+    for name, task in pairs.tasks.items():
+        nearest(task, TASKS, "task", f"[pairs] tasks {name}")
     return pairs
 
 

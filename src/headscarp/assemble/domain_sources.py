@@ -16,6 +16,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from headscarp.assemble.domain_recipe import AntecedentsRecipe, DomainsRecipe, PairsRecipe, ScenariosRecipe
+from headscarp.assemble.pairs import regions_of, tasks_of
 from headscarp.core.band import UNLABELLED, Band
 from headscarp.core.domains import (
     CAUSE,
@@ -227,9 +228,14 @@ def _paired(recipe: DomainsRecipe, told: PairsRecipe) -> DomainSource:
     groups = [f"{row:g} {column:g}" for row, column in zip(*squares, strict=True)]
     parts = _validating([part_of[path] for path, _ in read.places], groups, told.validation_share, recipe.seed)
     days = read.windows[:, 1, 1]
+    texts = {CLASS: read.classes, PART: parts, GROUP: groups}
+    if told.tasks:
+        texts[TASK] = tasks_of(read.classes, told.tasks)
+    if told.regions:
+        texts["region"] = regions_of(read.latitude, read.longitude, told.regions)
     return DomainSource(
         names=read.ids,
-        texts={CLASS: read.classes, PART: parts, GROUP: groups},
+        texts=texts,
         numbers={"latitude": read.latitude, "longitude": read.longitude},
         cutoffs=days.astype("datetime64[ns]"),
         frames=2,

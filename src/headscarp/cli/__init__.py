@@ -33,6 +33,7 @@ from headscarp.cli.fetch import fetch
 from headscarp.cli.forecast import forecast
 from headscarp.cli.info import info
 from headscarp.cli.latent import latent
+from headscarp.cli.mining import mining
 from headscarp.cli.next import next as next_
 from headscarp.cli.predict import predict
 from headscarp.cli.regions import regions
@@ -93,6 +94,7 @@ for _verb in (
     next_,
     forecast,
     scenario,
+    mining,
     damage,
     latent,
     ensemble,

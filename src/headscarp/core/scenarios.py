@@ -15,7 +15,7 @@ from headscarp.core.band import Band
 from headscarp.core.domains import REFLECTANCE, STATIC
 from headscarp.core.errors import RecipeError, StackError
 from headscarp.core.samples import GROUP, SAMPLE
-from headscarp.core.stack import check_stack
+from headscarp.core.stack import check_stack, stack_bands
 
 TASKS = (
     "identity",
@@ -59,7 +59,12 @@ def scenario_bands(source: str) -> tuple[Band, ...]:
 
 def is_scenarios(stack: xr.Dataset) -> bool:
     """Whether a stack of samples holds pictures before and after a task."""
-    return SAMPLE in stack.dims and TASK in stack.variables and AFTER + REFLECTANCE[0] in stack.variables
+    return SAMPLE in stack.dims and TASK in stack.variables and bool(seen_after(stack))
+
+
+def seen_after(stack: xr.Dataset) -> tuple[str, ...]:
+    """Names of the bands whose pictures after a task a stack holds."""
+    return tuple(band.name.removeprefix(AFTER) for band in stack_bands(stack) if band.kind == "target")
 
 
 def check_scenarios(stack: xr.Dataset) -> xr.Dataset:
@@ -70,9 +75,12 @@ def check_scenarios(stack: xr.Dataset) -> xr.Dataset:
             "the stack holds no pictures before and after a task; build scenarios: headscarp domains build "
             "recipes/scenarios.toml"
         )
-    for band in scenario_bands(""):
-        if band.kind in ("continuous", "target") and band.name not in stack:
-            raise StackError(f"the scenarios have no band {band.name!r}; build them with headscarp domains build")
+    for name in (*seen_after(stack), *(name for name in REFLECTANCE if name in stack)):
+        there, missing = (name, AFTER + name) if name in stack else (AFTER + name, name)
+        if missing not in stack:
+            raise StackError(
+                f"the scenarios have the band {there!r} and no {missing!r}; build them with headscarp domains build"
+            )
     for name in (TASK, FUTURE, GROUP, *("after_days", "latitude", "cutoff")):
         if name not in stack.variables or stack[name].dims != (SAMPLE,):
             raise StackError(f"the scenarios do not say the {name!r} of each sample; build them again")
@@ -109,6 +117,7 @@ def numbers_of(stack: xr.Dataset) -> NDArray[np.float32]:
     """`told_numbers` of each sample of a stack of scenarios."""
     dates = np.asarray(stack["cutoff"].to_numpy()).astype("datetime64[D]")
     day = (dates - dates.astype("datetime64[Y]")).astype("timedelta64[D]").astype(np.float32)
+    day = np.where(np.isnat(dates), np.float32(np.nan), day)
     return told_numbers(stack["after_days"].to_numpy(), day, stack["latitude"].to_numpy())
 
 

@@ -36,6 +36,11 @@ KIND_METRICS = ("macro_f1", "accuracy", "auroc", "nll", "ece", "set_coverage", "
 """Of classes of places; auroc is the mean over classes, each against all others. Also those of one class ("f1: mining",
 "auroc: mining"), and SUREST. Of forecasts accuracy and SUREST are of the longest horizon, sets are of causes."""
 SUREST = tuple(f"accuracy of the surest {100 * kept:.0f} %" for kept in KEPT[1:])
+SITE_METRICS = (
+    *("auroc", "average_precision", "sensitivity_99", "precision_at_prevalence", "n", "looked_for"),
+    *("gain: auroc", "gain: average_precision"),
+)
+"""Of sites that are looked for among others, see headscarp.evaluation.sites; net is the score."""
 CSV_NAME, JSON_NAME = "metrics.csv", "metrics.json"
 _OF_SUITES = (*SUITE_METRICS, *RATIO_METRICS, *FIXED_METRICS)
 _TASK_PARTS = tuple(f"task: {task}" for task in TASKS)
@@ -50,7 +55,8 @@ class MetricRow:
     "area", part one of OBJECT_PARTS and metric one of OBJECT_METRICS. Of forecasts metric is a name in HAZARD_METRICS
     and a horizon ("average_precision 7 d"), "gap: " before it, or the F1 of a cause ("cause_f1: rain"); part may be a
     region ("region: india"). Of classes of places, and of confidence, see KIND_METRICS. Of suites of futures metric is
-    a name in headscarp.evaluation.suites; part may be a task ("task: mining"). Raises OutputError on other names.
+    a name in headscarp.evaluation.suites; part may be a task ("task: mining").
+    Of sites it is one of SITE_METRICS. Raises OutputError on other names.
     """
 
     net: str
@@ -67,6 +73,8 @@ class MetricRow:
         if (_is_forecast(self.metric) or _is_kind(self.metric)) and (
             self.part in PARTS or self.part.startswith("region: ")
         ):
+            return
+        if self.metric in SITE_METRICS and (self.part in PARTS or self.part.startswith("region: ")):
             return
         polygons = self.split in OBJECT_SPLITS
         parts, metrics = (OBJECT_PARTS, OBJECT_METRICS) if polygons else (PARTS, tuple(METRICS))

@@ -101,6 +101,12 @@ class FutureNet(Net):
         """`predict` of the future of this number."""
         return self.composed(batch, self.imagined(batch, number))
 
+    def evidence(self, batch: Batch) -> torch.Tensor | None:
+        """(B,) how well the task of each tile explains what came after, higher is better: of a flow minus its loss,
+        which up to the weights of the times is a bound of the log likelihood (Kingma and Gao 2023). None: the net has
+        none."""
+        return None
+
     def judged(self, batch: Batch, predicted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """How far each pixel is changed, and whether the task was done there."""
         assert batch.y is not None

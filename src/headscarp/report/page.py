@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select_autoescape
 
 from headscarp.core.artefact import write_text
 from headscarp.report.figures import png_data_uri
@@ -13,10 +14,12 @@ from headscarp.report.figures import png_data_uri
 
 @dataclass(frozen=True)
 class Table:
-    """A table of a page: column heads and rows of text; the first column is the row's name."""
+    """A table of a page: column heads and rows of text; the first column is the row's name. links: where the names of
+    the rows lead to, one each; none by default."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    links: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,17 @@ class Page:
 
 def write_page(page: Page, path: str | Path) -> Path:
     """Writes the page as one HTML file with its figures inside."""
+    made = [(key, _short(value)) for key, value in page.made.items()]
+    return write_text(path, _template().render(page=page, made=made))
+
+
+@cache
+def _template() -> Template:
     environment = Environment(
         loader=PackageLoader("headscarp.report"), autoescape=select_autoescape(["html"]), undefined=StrictUndefined
     )
     environment.filters["data_uri"] = png_data_uri
-    made = [(key, _short(value)) for key, value in page.made.items()]
-    return write_text(path, environment.get_template("page.html").render(page=page, made=made))
+    return environment.get_template("page.html")
 
 
 def _short(value: Any) -> str:

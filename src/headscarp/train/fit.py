@@ -21,11 +21,12 @@ from headscarp.core.errors import HeadscarpWarning, OutputError, SplitError
 from headscarp.core.progress import log
 from headscarp.core.provenance import made_by
 from headscarp.core.samples import grid_or_none
-from headscarp.core.stack import LABEL, label_names
+from headscarp.core.stack import LABEL, label_names, with_label
 from headscarp.evaluation.evaluate import counted_in_words, evaluate
 from headscarp.evaluation.metrics import best_f1_threshold
 from headscarp.nets import NETS, weights_of
 from headscarp.nets.net import Net
+from headscarp.tiles.pairs import as_scenes, is_pairs
 from headscarp.tiles.sampling import STRATEGIES
 from headscarp.tiles.splits import Split, split_to_json, write_split
 from headscarp.train.aligned import aligned_arguments
@@ -78,6 +79,8 @@ def fit(
     _claim(out, fabric, resume=resume, overwrite=overwrite)
     with fabric.rank_zero_first():
         ground = open_ground(stack, split, cache=cache_of(cache, out), seed=config.seed, label=label)
+        if NETS[net].makes_pictures and is_pairs(ground.stack):
+            ground = replace(ground, stack=with_label(as_scenes(ground.stack)))
     if NETS[net].needs_labels and not label_names(ground.stack):
         unlabelled = ", ".join(name for name, kind in NETS.items() if not kind.needs_labels)
         raise SplitError(

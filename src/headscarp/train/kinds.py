@@ -163,13 +163,20 @@ def kind_table(stack: xr.Dataset) -> Floats:
         slots = np.flatnonzero(there)[[0, -1]] if there.any() else np.array([0, 0])
         row: list[float] = []
         for name in bands:
-            first, last = np.asarray(read_window(stack[name], whole, sample=sample))[slots].astype(np.float64)
-            for plane in (first, last, last - first):
-                finite = plane[np.isfinite(plane)]
-                found = [finite.mean(), finite.std(), *np.quantile(finite, _QUANTILES)] if finite.size else [np.nan] * 5
-                row += [float(value) for value in found]
+            row += pair_statistics(*np.asarray(read_window(stack[name], whole, sample=sample))[slots])
         rows.append(row)
     return np.array(rows)
+
+
+def pair_statistics(first: NDArray[np.floating], last: NDArray[np.floating]) -> list[float]:
+    """Mean, deviation and quantiles of a band before, after, and of what lies between them; NaN where there is none."""
+    first, last = np.asarray(first, np.float64), np.asarray(last, np.float64)
+    row: list[float] = []
+    for plane in (first, last, last - first):
+        finite = plane[np.isfinite(plane)]
+        found = [finite.mean(), finite.std(), *np.quantile(finite, _QUANTILES)] if finite.size else [np.nan] * 5
+        row += [float(value) for value in found]
+    return row
 
 
 def _opposed(stack: xr.Dataset, split: Split, truth: Mapping[str, KindTruth]) -> dict[tuple[str, str], Floats]:

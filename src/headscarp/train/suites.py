@@ -31,6 +31,7 @@ from headscarp.nets.futures import FutureNet
 from headscarp.nets.net import Net
 from headscarp.tiles.dataset import as_stack
 from headscarp.tiles.fits import check_fits
+from headscarp.tiles.pairs import as_scenes, is_pairs
 from headscarp.tiles.reader import TileReader
 from headscarp.tiles.sampling import batches
 from headscarp.tiles.splits import Split, read_split, split_from_json
@@ -112,7 +113,8 @@ def judge_suites(
     SplitError, BundleError for a net that does not make red and near infrared.
     """
     bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
-    stack = check_scenarios(as_stack(stack))
+    stack = as_stack(stack)
+    stack = check_scenarios(as_scenes(stack) if is_pairs(stack) else stack)
     folder = check_output(out, overwrite=overwrite) if out is not None else None
     fit = check_fits(bundle, stack)
     split = split_from_json(bundle.split) if split is None else split

@@ -1,0 +1,358 @@
+"""Sites that may have become mines: pairs as scenarios, scores, dossiers, areas, and what is refused."""
+
+import json
+from dataclasses import replace
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import shapely
+import torch
+from mining_world import BANDS, CLASSES, SIDE, write_mines
+from scenes import TABLE
+from typer.testing import CliRunner
+
+from headscarp.assemble.domain_recipe import domains_recipe_from_dict
+from headscarp.assemble.domains import build_domains
+from headscarp.assemble.pairs import regions_of
+from headscarp.cli import app
+from headscarp.core.bundle import open_bundle
+from headscarp.core.errors import HeadscarpWarning, OutputError, RecipeError, SourceError, SplitError, StackError
+from headscarp.core.scenarios import check_scenarios
+from headscarp.core.stack import feature_bands, open_stack, with_label
+from headscarp.core.tile import Tile, Window
+from headscarp.evaluation.sites import (
+    SiteTruth,
+    precision_at_prevalence,
+    sensitivity_at_specificity,
+    site_gains,
+    site_scores,
+)
+from headscarp.evaluation.tables import read_table
+from headscarp.nets import net_from_bundle
+from headscarp.nets.randomfeatures import RandomFeatures
+from headscarp.sources.areas import Ground, open_areas
+from headscarp.tiles.pairs import as_scenes
+from headscarp.tiles.reader import TileReader, make_batch
+from headscarp.tiles.splits import split_given
+from headscarp.train.fit import fit
+from headscarp.train.minescores import fit_scores, grouped
+from headscarp.train.minetable import read_scores, site_rows
+from headscarp.train.mining import find_mines
+from headscarp.train.plan import chosen_configs
+from headscarp.train.suites import judge_suites
+
+pytestmark = pytest.mark.filterwarnings("ignore:.* resamples had no")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    home = tmp_path_factory.mktemp("mines")
+    stack = build_domains(domains_recipe_from_dict(write_mines(home), folder=home), home / "pairs.zarr", workers=1)
+    for net, config in chosen_configs(stack, workers=1).items():
+        if net in ("flow", "kind", "vae"):
+            fit(home / "pairs.zarr", net=net, out=home / net, config=config)
+    return home
+
+
+@pytest.fixture(scope="module")
+def evidence(home):
+    """What the command writes, with all nets and both layers."""
+    stack = open_stack(home / "pairs.zarr")
+    sites = [
+        Ground(float(x), float(y), (SIDE, SIDE), 10.0) for x, y in zip(stack.longitude, stack.latitude, strict=True)
+    ]
+    first = list(stack["sample_id"].to_numpy()).index("val_28")  # a pit of unknown class
+    ground = sites[first]
+    half = shapely.box(-80, -80, 0, 80)  # the western half of the site
+    square = gpd.GeoDataFrame({"Name": ["Park"]}, geometry=[ground.lonlat(half)], crs="OGC:CRS84")
+    square.to_crs(32721).to_file(home / "park.gpkg")
+    far = gpd.GeoDataFrame({"id": [1]}, geometry=[sites[0].lonlat(sites[0].square)], crs="OGC:CRS84")
+    far.to_file(home / "permits.gpkg")
+    command = ["mining", home / "flow", home / "pairs.zarr", "--out", home / "evidence", "--samples", "3"]
+    command += ["--beside", home / "kind", "--beside", home / "vae"]
+    command += ["--protected", home / "park.gpkg", "--concessions", home / "permits.gpkg"]
+    result = CliRunner().invoke(app, list(map(str, command)), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return home / "evidence"
+
+
+def features_of(folder):
+    features = json.loads((folder / "sites.geojson").read_text())["features"]
+    return {f["properties"]["site"]: f for f in features}
+
+
+def test_a_planted_pit_ranks_above_what_did_not_change(evidence):
+    features = features_of(evidence)
+    assert [f["properties"]["rank"] for f in features.values()] == list(range(1, len(features) + 1))
+    pits = [f["properties"]["rank"] for f in features.values() if f["properties"]["known"] == "pit"]
+    quiet = [f["properties"]["rank"] for f in features.values() if f["properties"]["known"] == "quiet"]
+    assert np.median(pits) < min(quiet)
+    unknown = {name: features[name]["properties"] for name in ("val_28", "val_29")}
+    assert all(one["known"] == "" for one in unknown.values())
+    assert unknown["val_28"]["rank"] < unknown["val_29"]["rank"]
+    assert unknown["val_28"]["chance"] > unknown["val_29"]["chance"]
+
+
+def test_what_trains_is_not_ranked_and_the_table_is_of_the_test_part(evidence, home):
+    stack = open_stack(home / "pairs.zarr")
+    trains = {
+        str(n) for n, p in zip(stack["sample_id"].to_numpy(), stack["part"].to_numpy(), strict=True) if p == "train"
+    }
+    assert not trains & set(features_of(evidence))
+    rows = {(row.net, row.metric): row for row in read_table(evidence)}
+    assert {row.part for row in rows.values()} == {"test"}
+    assert rows["all", "n"].value == 28
+    assert rows["all", "auroc"].value > 0.9
+    assert rows["constant", "auroc"].value == 0.5
+    assert rows["dates and position alone", "auroc"].value < 0.9
+    names = {"scenarios", "evidence", "latents", "random features", "inpainting", "kind", "forest", "direct"}
+    assert names <= {net for net, _ in rows}
+    gain = rows["direct and scenarios beside direct", "gain: auroc"]
+    assert gain.low <= gain.value <= gain.high
+
+
+def test_hectares_are_those_of_the_planted_square(evidence):
+    park = features_of(evidence)["val_28"]["properties"]
+    assert park["site_ha"] == pytest.approx(2.56)
+    assert park["protected_ha"] == pytest.approx(1.28, rel=1e-3)
+    assert park["protected_names"] == ["Park"]
+    assert park["changed_in_protected_ha"] <= park["changed_ha"]
+    assert park["concessions_ha"] == 0
+    assert park["changed_outside_concessions_ha"] == pytest.approx(park["changed_ha"])
+    other = features_of(evidence)["val_29"]["properties"]
+    assert other["protected_ha"] == 0
+    assert other["changed_ha"] == 0
+
+
+def test_pages_hold_all_they_show_and_say_what_is_generated(evidence):
+    pages = sorted((evidence / "sites").glob("*.html"))
+    assert len(pages) == len(features_of(evidence))
+    text = pages[0].read_text()
+    assert "data:image/png;base64," in text
+    assert "GENERATED" in text
+    assert "2019-07-02" in text
+    assert 'src="sites' not in text
+    assert 'href="http' not in text
+    index = (evidence / "index.html").read_text()
+    assert all(f'href="sites/{page.name}"' in index for page in pages)
+    assert "unlicensed" in (evidence / features_of(evidence)["val_28"]["properties"]["page"]).read_text()
+
+
+def test_nothing_is_called_unlicensed_without_a_layer_and_work_is_kept(evidence, home):
+    before = (evidence / "scores.csv").read_bytes()
+    journal = (evidence / ".scores.journal").read_bytes()
+    command = ["mining", home / "flow", home / "pairs.zarr", "--out", evidence, "--samples", "3", "--resume"]
+    command += ["--beside", home / "kind", "--beside", home / "vae"]
+    result = CliRunner().invoke(app, list(map(str, command)), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert (evidence / ".scores.journal").read_bytes() == journal  # nothing was measured again
+    assert (evidence / "scores.csv").read_bytes() == before
+    pages = list((evidence / "sites").glob("*.html"))
+    assert len(pages) == len(features_of(evidence))
+    texts = [page.read_text() for page in (*pages, evidence / "index.html")]
+    assert not any("unlicensed" in text for text in texts)
+    assert all("an image shows no permit" in text for text in texts)
+    assert not any("concession" in key for f in features_of(evidence).values() for key in f["properties"])
+
+
+def test_layers_that_will_not_do_are_refused(home, tmp_path):
+    near = [(-60.0, -8.0)]
+    box = shapely.box(-60.1, -8.1, -59.9, -7.9)
+    gpd.GeoDataFrame({"a": []}, geometry=[], crs=4326).to_file(tmp_path / "empty.gpkg")
+    with pytest.raises(SourceError, match="holds no protected areas at all"):
+        open_areas(tmp_path / "empty.gpkg", "protected areas", near)
+    with pytest.warns(UserWarning, match="'crs' was not provided"):
+        gpd.GeoDataFrame(geometry=[box]).to_file(tmp_path / "bare.gpkg")
+    with pytest.raises(SourceError, match="has no CRS"):
+        open_areas(tmp_path / "bare.gpkg", "concessions", near)
+    gpd.GeoDataFrame(geometry=[shapely.Point(-60, -8)], crs=4326).to_file(tmp_path / "points.gpkg")
+    with pytest.raises(SourceError, match="no polygons"):
+        open_areas(tmp_path / "points.gpkg", "concessions", near)
+    gpd.GeoDataFrame(geometry=[shapely.box(-8.1, -60.1, -7.9, -59.9)], crs=4326).to_file(tmp_path / "turned.gpkg")
+    with pytest.raises(SourceError, match="latitude where longitude belongs"):
+        open_areas(tmp_path / "turned.gpkg", "concessions", near)
+    bow = shapely.Polygon([(-60.1, -8.1), (-59.9, -7.9), (-59.9, -8.1), (-60.1, -7.9)])
+    gpd.GeoDataFrame(geometry=[bow, box], crs=4326).to_file(tmp_path / "bow.gpkg")
+    with pytest.warns(HeadscarpWarning, match="1 of its 2 polygons were invalid"):
+        areas = open_areas(tmp_path / "bow.gpkg", "concessions", near)
+    ground = Ground(-60.0, -8.0, (10, 10), 10.0)
+    assert areas.over(ground).area_m2 == pytest.approx(
+        10_000
+    )  # where two areas lie over each other, ground counts once
+    with pytest.raises(SourceError, match="no vector file"):
+        open_areas(tmp_path / "none.gpkg", "concessions", near)
+
+
+@pytest.mark.parametrize("crs", [4326, 3857, 32720, 5880])
+def test_hectares_do_not_depend_on_the_projection_of_a_layer(tmp_path, crs):
+    ground = Ground(-60.02, -8.01, (48, 48), 10.0)
+    mask = np.zeros((48, 48), np.bool_)
+    mask[:10, :20] = True
+    quarter = gpd.GeoDataFrame(geometry=[ground.lonlat(shapely.box(-240, 0, 0, 240))], crs="OGC:CRS84").to_crs(crs)
+    quarter.to_file(tmp_path / "quarter.gpkg")
+    areas = open_areas(tmp_path / "quarter.gpkg", "concessions", [(-60.02, -8.01)])
+    assert areas.over(ground).area_m2 == pytest.approx(240**2, rel=1e-4)
+    assert areas.over(ground, ground.cells(mask)).area_m2 == pytest.approx(200 * 100, rel=1e-4)
+    assert areas.over(ground, ground.cells(~mask & False)).area_m2 == 0
+    assert ground.cells(np.ones((48, 48), np.bool_)).equals(ground.square)
+
+
+def test_pairs_are_scenarios_without_date_or_place(home):
+    stack = open_stack(home / "pairs.zarr")
+    scenes = check_scenarios(as_scenes(stack))
+    assert as_scenes(scenes) is scenes
+    known = [CLASSES.index(str(name)) if str(name) else 3 for name in stack["class"].to_numpy()]
+    tasks = ("mining", "construction", "no_change", "identity")
+    assert list(scenes["task"].to_numpy()) == [tasks[k] for k in known]
+    np.testing.assert_array_equal(scenes["after_nir"][5].to_numpy(), stack["nir"][5, 1].to_numpy())
+    reader = TileReader(with_label(scenes), feature_bands(scenes))
+    batch = make_batch([reader.read(Tile(Window(0, 0, SIDE, SIDE)))], [Tile(Window(0, 0, SIDE, SIDE))])
+    assert batch.metadata is not None
+    assert torch.isnan(batch.metadata).all()
+    with pytest.raises(StackError, match="no pairs"):
+        as_scenes(stack.drop_vars("task"))
+    evaluation = judge_suites(home / "flow", stack, samples=2)
+    assert np.isfinite(evaluation.value("crps_ndvi").value)
+
+
+def test_evidence_knows_the_task_that_came(home):
+    stack = open_stack(home / "pairs.zarr")
+    net = net_from_bundle(open_bundle(home / "flow"))
+    scenes = with_label(as_scenes(stack))
+    reader = TileReader(scenes, net.bands)
+    pits = [i for i in range(48) if str(stack["class"].to_numpy()[i]) == "pit"][:6]
+    tiles = [Tile(Window(0, 0, SIDE, SIDE), 0, i) for i in pits]
+    batch = make_batch([reader.read(tile) for tile in tiles], tiles)
+    with torch.inference_mode():
+        as_told = net.evidence(batch)
+        again = net.evidence(batch)
+    assert as_told.shape == (6,)
+    torch.testing.assert_close(as_told, again)
+    assert (as_told < 0).all()
+
+
+def test_what_cannot_be_measured_is_refused(home, tmp_path):
+    stack = home / "pairs.zarr"
+    other = open_stack(stack).load()
+    parts = np.where(other["part"] == "train", "test", "train").astype(object)
+    parts[np.flatnonzero(parts == "train")[:6]] = "validation"
+    moved = other.assign_coords(part=("sample", parts))
+    config = replace(chosen_configs(other, workers=1)["kind"], epochs=1)
+    fit(moved, net="kind", split=split_given(moved), out=tmp_path / "kind", config=config)
+    with pytest.raises(SplitError, match="has learned from"):
+        find_mines(home / "flow", stack, tmp_path / "a", beside=[tmp_path / "kind"], samples=1)
+    member = open_bundle(tmp_path / "kind")
+    with pytest.raises(SplitError, match="has learned from"):  # an ensemble names its members
+        find_mines(home / "flow", stack, tmp_path / "a", beside=[replace(member, made={"inputs": [member.made]})])
+    with pytest.raises(RecipeError, match="prevalence"):
+        find_mines(home / "flow", stack, tmp_path / "b", prevalence=0)
+    with pytest.raises(RecipeError, match="0 futures"):
+        find_mines(home / "flow", stack, tmp_path / "b", samples=0)
+    with pytest.raises(RecipeError, match="no task 'rein'"):
+        find_mines(home / "flow", stack, tmp_path / "b", against=["rein"])
+    bare = open_stack(stack).load().drop_vars("nir")
+    with pytest.raises(StackError, match="no band 'nir'"):
+        find_mines(home / "flow", bare, tmp_path / "b")
+
+
+def test_sites_without_any_known_class_are_ranked_by_evidence(home, tmp_path):
+    stack = open_stack(home / "pairs.zarr").load()
+    rows = np.flatnonzero(stack["part"].to_numpy() == "test")
+    new = stack.isel(sample=rows).drop_vars(["part", "class"]).assign_attrs(fingerprint="another")
+    new["red"] = new["red"].where(np.arange(len(rows))[:, None, None, None] != 3)
+    new["red"].attrs = stack["red"].attrs
+    unknown = new.assign_coords(task=("sample", np.full(len(rows), "", object)))
+    found = find_mines(home / "flow", unknown, tmp_path / "e", samples=1)
+    assert found.rows == ()
+    assert np.isnan(found.chance).all()
+    assert found.lost == (("val_3", "no pixel is seen in both pictures"),)
+    assert len(found.names) == len(rows) - 1
+
+
+def test_metrics_of_sites_by_hand():
+    p = np.array([5.0, 4.0, 3.0, 2.0, 1.0, 0.0])
+    y = np.array([1.0, 1.0, 0.0, 1.0, 0.0, 0.0])
+    once = np.ones((1, 6))
+    assert sensitivity_at_specificity(p, y, once)[0] == pytest.approx(2 / 3)
+    assert precision_at_prevalence(p, y, once, prevalence=0.01)[0] == pytest.approx(0.01 / (0.01 + 0.99 / 3))
+    assert precision_at_prevalence(p, y, once, prevalence=0.5)[0] == pytest.approx(0.75)
+    flat = np.zeros(6)
+    assert precision_at_prevalence(flat, y, once, prevalence=0.01)[0] == pytest.approx(0.01)
+    assert sensitivity_at_specificity(flat, y, once)[0] == 0
+    truth = SiteTruth(y, np.full(6, ""), np.arange(6))
+    found = site_scores(p, truth, 0.01, np.random.default_rng(0))
+    assert found["auroc"].value == pytest.approx(8 / 9)
+    assert found["looked_for"].value == 3
+    gain = site_gains(p, p, truth, np.random.default_rng(0))["gain: auroc"]
+    assert (gain.value, gain.low, gain.high) == (0, 0, 0)
+
+
+def test_a_score_that_says_nothing_adds_nothing():
+    rng = np.random.default_rng(0)
+    holds = (np.arange(200) % 2).astype(float)
+    groups = {"kind": (holds + rng.normal(0, 0.6, 200))[:, None], "scenarios": rng.normal(size=(200, 6))}
+    fit_part = np.arange(200) < 120
+    fitted = fit_scores(groups, holds, fit_part, np.arange(200) // 4)
+    test = ~fit_part
+    assert fitted.share == 0.5
+    assert np.corrcoef(fitted.scores["all"][test], fitted.scores["kind"][test])[0, 1] > 0.95
+    assert ((fitted.scores["direct"][test] > 0) == (holds[test] == 1)).mean() > 0.75
+
+
+def test_what_is_hard_to_explain_at_all_is_no_mine_for_that():
+    tasks = ("mining", "no_change", "rain")
+    hard = np.array([1.0, 100.0])
+    numbers = {f"evidence: {task}": -hard for task in tasks}
+    numbers |= {f"scenarios: {space}, {task}": hard for space in ("a", "b") for task in tasks}
+    numbers |= {"evidence: mining": -hard + 2, "latents: moved": hard, "scenarios: b, rain": hard + 4}
+    groups = grouped(numbers, tasks)
+    np.testing.assert_allclose(groups["evidence"], [[2], [2]])
+    np.testing.assert_allclose(groups["scenarios"], [[0, 2], [0, 2]])
+    np.testing.assert_allclose(groups["latents"][:, 0], hard)
+
+
+def test_regions_are_clusters_of_positions():
+    longitude = np.array([-70, -70.1, 10, 10.1, 179.9, -179.9])
+    found = regions_of(np.zeros(6), longitude, 3)
+    assert found[:4] == ["region 1", "region 1", found[2], found[2]]
+    assert found[4] == found[5]
+    assert len(set(found)) == 3
+    with pytest.raises(SourceError, match="regions were asked for"):
+        regions_of(np.array([np.nan, 0.0]), np.zeros(2), 2)
+
+
+def test_random_features_are_the_same_again_and_see_pictures_apart():
+    x = torch.randn(2, len(BANDS), 16, 16)
+    first, again = (RandomFeatures(len(BANDS))(x) for _ in range(2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first[0], first[1])
+
+
+def test_runs_on_other_regions_are_judged_together(evidence, tmp_path):
+    earlier = read_scores(evidence)
+    count = sum(part == "test" for part in earlier["part"])
+    holds = np.arange(40) % 2.0
+    truth = SiteTruth(holds, np.full(40, "south"), np.arange(40))
+    rows = site_rows({"all": holds, "latents": -holds, "other": holds}, truth, ("regions", 0.01, 0), [earlier])
+    found = {(row.net, row.part, row.metric): row.value for row in rows}
+    assert found["all", "test", "n"] == 40 + count
+    assert found["all", "region: south", "auroc"] == 1
+    assert found["latents", "region: south", "auroc"] == 0
+    assert ("other", "test", "n") not in found  # not all runs have it
+    with pytest.raises(OutputError, match="headscarp mining"):
+        read_scores(tmp_path)
+
+
+def test_simulated_scenarios_are_sites_too(tmp_path):
+    few = {**TABLE["scenarios"], "tasks": ["no_change", "mining"], "futures": 1}
+    scenes = build_domains(domains_recipe_from_dict({**TABLE, "scenarios": few}), tmp_path / "scenes.zarr", workers=1)
+    small = {"base": 4, "levels": 1, "steps": 1}
+    config = replace(chosen_configs(scenes, workers=1)[""], epochs=1, batch_size=16, net_arguments=small)
+    fit(tmp_path / "scenes.zarr", net="flow", out=tmp_path / "flow", config=config)
+    found = find_mines(tmp_path / "flow", scenes, tmp_path / "e", samples=1, against=["no_change"])
+    assert found.simulated
+    assert found.tools.tasks == ("mining", "no_change")
+    tasks = scenes["task"].to_numpy()[found.at]
+    np.testing.assert_array_equal(found.mine, [float(str(task) == "mining") for task in tasks])
+    assert found.site(0).given(found.tools.generator, "mining").metadata is None  # days since would give the task away
