@@ -12,7 +12,7 @@ from headscarp.evaluation.places import Said, Truth
 from headscarp.evaluation.selective import COVERAGE, selective_curve
 from headscarp.evaluation.tables import SUREST, MetricRow
 from headscarp.report.figures import PALETTE, intervals_figure, save_figure, selective_figure
-from headscarp.report.page import Page, Section, Table, write_page
+from headscarp.report.page import Page, Section, Table, notice_of, write_page
 from headscarp.train.confidence import rightness
 from headscarp.train.judging import GAP_METRICS, PlacesEvaluation, cause_confusion
 
@@ -49,7 +49,7 @@ def write_places_report(evaluation: PlacesEvaluation, stack: str | Path, out: st
         title=f"How good is {net}?",
         lead=(evaluation.text,),
         sections=sections,
-        notice=str(opened.attrs.get("simulated", "")),
+        notice=notice_of(opened.attrs),
         made=read_made(out),
     )
     return write_page(page, out / "report.html")
