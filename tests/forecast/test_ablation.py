@@ -163,6 +163,17 @@ def test_an_ablation_goes_on_where_it_was(home):
     assert (home / "out" / "cases.csv").read_bytes() == before
 
 
+def test_tables_that_are_asked_for_are_the_only_ones(home, tmp_path):
+    some = ablate(home / "net", home / "domains.zarr", out=tmp_path / "out", tables=("frames",), workers=1)
+    assert some.tables == ["frames"]
+    whole = rows_of(home)
+    for case in some.cases("frames"):
+        row = some.row("frames", case, "log_skill", 30)
+        assert row.loss == pytest.approx(float(whole["frames", case, "log_skill 30 d"]["loss"]), rel=1e-6)
+    with pytest.raises(RecipeError, match="unknown table"):
+        ablate(home / "net", world(), out=tmp_path / "a", tables=("frame",))
+
+
 def test_a_score_that_position_explains_is_told():
     name = "average_precision 30 d"
     draws = np.linspace(-0.01, 0.01, 101)

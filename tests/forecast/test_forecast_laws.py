@@ -100,6 +100,35 @@ def test_clouding_a_frame_lowers_its_attention(trained):
     assert (changes < 0).float().mean() > 0.8
 
 
+def test_clouding_a_useless_frame_moves_the_probability_less_than_the_precursor_does(trained):
+    batch = batch_of(200)
+    bare = torch.arange(48) % 2 == 0
+    optical = torch.isfinite(batch.x[:, :, OPTICAL[0], 0, 0]) & batch.present
+    clouded = optical & (batch.x[:, :, OPTICAL[0]].mean(dim=(-2, -1)).nan_to_num(0) > 0.3)
+    seen_later = (optical & ~clouded)[:, 2:].any(dim=1)
+    oldest = torch.zeros_like(clouded)
+    oldest[:, 0] = optical[:, 0] & ~clouded[:, 0] & seen_later
+
+    def moved(frames):
+        clouds = 0.6 + 0.05 * torch.randn(batch.x.shape, generator=torch.Generator().manual_seed(0))
+        at = (
+            frames[:, :, None, None, None]
+            & torch.isin(torch.arange(batch.x.shape[2]), torch.tensor(OPTICAL))[:, None, None]
+        )
+        said = outlook(trained, replace(batch, x=torch.where(at, clouds, batch.x))).hazards
+        rows = frames.any(dim=1)
+        return (said - outlook(trained, batch).hazards)[rows, HORIZONS_DAYS.index(30)].abs().mean(), int(rows.sum())
+
+    x = batch.x.clone()
+    x[bare, :, :, 4:8, 4:8] = batch.x[bare, :, :, 9:13, 9:13]
+    k = HORIZONS_DAYS.index(30)
+    precursor = (outlook(trained, replace(batch, x=x)).hazards - outlook(trained, batch).hazards)[bare, k].abs().mean()
+    for frames in (clouded, oldest):  # clouds over clouds, and over what a later frame shows as well
+        change, count = moved(frames)
+        assert count >= 8
+        assert change < 0.1 * precursor
+
+
 def test_what_quality_calls_cloud_moves_nothing():
     net, batch = new_net(leave_out=[]).eval(), batch_of(7, 12)
     quality = [band.name for band in BANDS].index("cloud")

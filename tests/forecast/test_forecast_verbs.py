@@ -67,7 +67,9 @@ def test_a_forecast_is_trained_judged_and_told(home):
     surest = {row.net for row in rows if row.metric == "accuracy of the surest 40 %" and row.part == "test"}
     assert surest == {row.net for row in rows}
     assert {row.part for row in rows if row.metric == "set_coverage"} >= {"test", "region: india", "region: andes"}
-    assert any(row["metric"] == "set_cut" for row in bundle.metrics)
+    assert {"set_cut", "cause_cut: rain"} <= {row["metric"] for row in bundle.metrics}
+    assert {row.part for row in rows if row.metric == "cause_f1 from cuts"} == {"train", "test"}
+    assert "A cause is said from a probability on" in page
     assert "Warnings" in page
     assert "Lead over opponents" in page
     assert "ahead of it" in told

@@ -5,7 +5,7 @@ import pytest
 from series_world import series_world
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from headscarp.evaluation.hazards import HAZARD_METRICS, cause_f1
+from headscarp.evaluation.hazards import HAZARD_METRICS, cause_cuts, cause_f1
 from headscarp.evaluation.places import Said, hazard_scores, lead, resamples, truth_of
 from headscarp.evaluation.tables import MetricRow, read_table, write_table
 from headscarp.train.opponents import OPPONENTS, place_table
@@ -67,6 +67,20 @@ def test_alarms_by_hand():
 def test_without_events_nothing_is_known():
     for name in ("average_precision", "auroc", "pod", "far", "csi", "log_skill", "calibration_slope"):
         assert np.isnan(value(name, P, np.zeros(400))), name
+
+
+def test_causes_are_cut_where_f1_is_highest():
+    rng = np.random.default_rng(0)
+    p = np.round(rng.random((60, 3)) * 0.4, 2)
+    truth = (rng.random((60, 3)) < 1.5 * p).astype(np.uint8)
+    truth[:, 2] = 0
+    truth[::7] = 255
+    once, cuts = np.ones((1, 60)), cause_cuts(p, truth)
+    assert cuts[2] == 0.5
+    best = cause_f1(p, truth, once, cuts)[0]
+    for cut in np.linspace(0, 0.5, 51):
+        others = cause_f1(p, truth, once, np.full(3, cut))[0]
+        assert (others[:2] <= best[:2] + 1e-12).all()
 
 
 def test_f1_of_causes_leaves_out_what_is_unknown():

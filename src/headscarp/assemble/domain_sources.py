@@ -31,6 +31,7 @@ from headscarp.core.domains import (
     check_domains,
     domain_bands,
     has_frames,
+    trace_bands,
 )
 from headscarp.core.errors import SourceError
 from headscarp.core.provenance import describe_input
@@ -101,7 +102,7 @@ def _simulated(recipe: DomainsRecipe) -> DomainSource:
         cutoffs=np.array([site.cutoff for site in sites], "datetime64[ns]"),
         frames=look.frames,
         side_px=look.side_px,
-        bands=domain_bands("simulated domains"),
+        bands=(*domain_bands("simulated domains"), *trace_bands("simulated domains")),
         variables={**_variables(look.frames), **law, **rain},
         attrs={"simulated": True, "note": "simulated; no real place or event", "pixel_m": CELL_M},
         inputs=(),

@@ -15,6 +15,10 @@ def ablate(
     part: Annotated[
         str, typer.Option("--part", help="Part of the bundle's split that judges: train, validation or test.")
     ] = "test",
+    tables: Annotated[
+        str,
+        typer.Option("--tables", help="Only these, comma-separated: `frames`, `sensors`, `delay`, `rain`, `clouds`."),
+    ] = "",
     anew: Annotated[
         str,
         typer.Option(
@@ -45,6 +49,7 @@ def ablate(
         stack,
         out=out,
         part=part,
+        tables=comma_list(tables),
         anew=comma_list(anew),
         workers=workers,
         seed=seed,

@@ -64,10 +64,11 @@ def evaluate(
 def _evaluate_kinds(bundle: "Bundle", stack: Path, out: Path, **options: Any) -> None:
     from headscarp.core.stack import open_stack
     from headscarp.report.kinds import write_kinds_report
+    from headscarp.report.page import notice_of
     from headscarp.train.kinds import judge_kinds
 
     evaluation = judge_kinds(bundle, stack, out=out, **options)
-    page = write_kinds_report(evaluation, out, notice="simulated" if open_stack(stack).attrs.get("simulated") else "")
+    page = write_kinds_report(evaluation, out, notice=notice_of(open_stack(stack).attrs))
     say(evaluation.text)
     tell(metrics=out / "metrics.csv", report=page)
 

@@ -15,11 +15,12 @@ def latent(bundle: BundlePath, stack: StackPath, out: Out, overwrite: Overwrite 
     from headscarp.core.artefact import check_output
     from headscarp.core.stack import open_stack
     from headscarp.report.latent import write_latent_report
+    from headscarp.report.page import notice_of
     from headscarp.train.latent import read_latents
 
     check_output(out, overwrite=overwrite)
     opened = open_stack(stack)
     found = read_latents(bundle, opened)
-    page = write_latent_report(found, out, notice=str(opened.attrs.get("simulated", "")), bundle=str(bundle))
+    page = write_latent_report(found, out, notice=notice_of(opened.attrs), bundle=str(bundle))
     say(found.text)
     tell(report=page)

@@ -28,6 +28,10 @@ REFLECTANCE = ("blue", "green", "red", "nir", "swir1", "swir2")
 CLOUD = "cloud"
 CLOUD_CLASSES = ("clear", "cloud", "cloud shadow", "snow", "water")
 BACKSCATTER = ("vv", "vh")
+TRACE = "trace_"
+"""What the bands begin with that say how much of a cell shows a trace at the cut-off, where somebody has mapped it."""
+TRACES = ("cleared", "pit", "cut", "scar", "ash")
+"""Felled or ploughed ground, the face and floor of a pit, a road with its cut, ground bared by shaking, ash."""
 STATIC = {"elevation": "m", "slope": "degree"}
 SERIES = {"rain_mm_per_day": "mm/d", "soil_moisture": "m3/m3"}
 
@@ -58,6 +62,11 @@ def domain_bands(source: str) -> tuple[Band, ...]:
     )
 
 
+def trace_bands(source: str) -> tuple[Band, ...]:
+    """The bands of TRACES over (sample, y, x): share of a cell, NaN where nobody has looked. No net reads them."""
+    return tuple(Band(TRACE + name, "target", "1", f"{source}, at the cut-off") for name in TRACES)
+
+
 def has_frames(band: str) -> bool:
     """Whether a band of domains has a plane for each frame."""
     return band in (*REFLECTANCE, CLOUD, *BACKSCATTER)
@@ -76,6 +85,7 @@ def check_domains(stack: xr.Dataset) -> xr.Dataset:
     }
     needed |= dict.fromkeys(FRAME_FACTS, (SAMPLE, FRAME)) | dict.fromkeys(SERIES, (SAMPLE, DAY))
     needed |= dict.fromkeys((*SAMPLE_FACTS, "event_days", "thriving"), (SAMPLE,)) | {"causes": (SAMPLE, CAUSE)}
+    needed |= {TRACE + name: (SAMPLE, "y", "x") for name in TRACES if TRACE + name in stack.variables}
     for name, dims in needed.items():
         if name not in stack.variables:
             raise StackError(

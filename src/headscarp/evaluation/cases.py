@@ -21,6 +21,7 @@ from headscarp.tiles.dataset import raster_shape, read_window
 from headscarp.tiles.series import read_series, with_delay
 
 AS_IT_IS = "as it is"
+TABLES = ("frames", "sensors", "delay", "rain", "clouds")
 FRAMES = (1, 2, 4, 8, 12, 24)
 DELAYS_DAYS = (0.0, 15.0)
 RAIN_KM = (10, 30)

@@ -4,8 +4,8 @@ Pure functions of a few thousand numbers. A set of causes holds all that are lik
 fitted on places that were not trained on, so that the sets miss no more than the share that was asked for among places
 like those. Elsewhere nothing is promised: it is measured, region by region. Refuses nothing; undefined values are NaN.
 
-Written here and not taken from MAPIE: that wraps estimators of scikit-learn, its sets for classes want exactly one
-truth where several causes may hold, and coverage by region would have to be counted here all the same.
+Written here and not taken from MAPIE: with one truth a place its sets are these, but where several causes may hold it
+controls the mean share that is held, and not whether a set holds them all.
 """
 
 import numpy as np

@@ -32,6 +32,12 @@ OBJECT_METRICS = (
 )
 HORIZON_NAMES = tuple(f" {days} d" for days in HORIZONS_DAYS)
 """Where places were judged, metrics end in a horizon, parts may be one region, and "gap" goes before a metric."""
+CAUSE_METRICS = (
+    *("cause_f1", *(f"cause_f1: {cause}" for cause in CAUSES)),
+    *("cause_f1 from cuts", *(f"cause_f1 from cuts: {cause}" for cause in CAUSES)),
+    *(f"cause_cut: {cause}" for cause in CAUSES),
+)
+"""Of forecasts: the F1 of causes that are said at 0.5, or from cuts on that were fitted on the validation part."""
 KIND_METRICS = ("macro_f1", "accuracy", "auroc", "nll", "ece", "set_coverage", "set_size", "set_cut", "n")
 """Of classes of places; auroc is the mean over classes, each against all others. Also those of one class ("f1: mining",
 "auroc: mining"), and SUREST. Of forecasts accuracy and SUREST are of the longest horizon, sets are of causes."""
@@ -53,10 +59,10 @@ class MetricRow:
 
     part: train, validation or test. metric: a name in METRICS. Where polygons were scored, split is "objects" or
     "area", part one of OBJECT_PARTS and metric one of OBJECT_METRICS. Of forecasts metric is a name in HAZARD_METRICS
-    and a horizon ("average_precision 7 d"), "gap: " before it, or the F1 of a cause ("cause_f1: rain"); part may be a
-    region ("region: india"). Of classes of places, and of confidence, see KIND_METRICS. Of suites of futures metric is
-    a name in headscarp.evaluation.suites; part may be a task ("task: mining").
-    Of sites it is one of SITE_METRICS. Raises OutputError on other names.
+    and a horizon ("average_precision 7 d"), "gap: " before it, or one of CAUSE_METRICS; part may be a region
+    ("region: india"). Of classes of places, and of confidence, see KIND_METRICS. Of suites of futures metric is a name
+    in headscarp.evaluation.suites; part may be a task ("task: mining"). Of sites it is one of SITE_METRICS. Raises
+    OutputError on other names.
     """
 
     net: str
@@ -190,7 +196,7 @@ def markdown_table(heads: Sequence[str], body: Sequence[Sequence[str]]) -> str:
 def _is_forecast(metric: str) -> bool:
     name = metric.removeprefix("gap: ")
     of_horizon = any(name == known + days for known in HAZARD_METRICS for days in HORIZON_NAMES)
-    return of_horizon or name in ("cause_f1", *(f"cause_f1: {cause}" for cause in CAUSES))
+    return of_horizon or name in CAUSE_METRICS
 
 
 def _is_kind(metric: str) -> bool:

@@ -22,7 +22,8 @@ class Batch:
     days: (B, T) float32, at most 0, days before the cut-off, NaN where no frame counts. present: (B, T) bool, a frame
         stands in this slot. metadata: (B, T, M) float32 in the order of `nets.metadata.FEATURES`, NaN where unknown.
         event_days: (B,) float32, days from the cut-off to the next event, inf for none, NaN unknown. causes: (B, K)
-        uint8, 1, 0 or 255. kind: (B,) int64, the class of each place, -1 unknown. All for nets over time; None
+        uint8, 1, 0 or 255. kind: (B,) int64, the class of each place, -1 unknown. traces: (B, K, H, W) float32, share
+        of each pixel that shows each of core.domains.TRACES at the cut-off, NaN unknown. All for nets over time; None
         elsewhere.
     after: (B, K, H, W) float32, what K of the bands look like after a task, NaN where unknown. task: (B,) int64, its
         place in core.scenarios.TASKS. metadata of these: (B, M), as core.scenarios.TOLD. For nets that make pictures.
@@ -38,6 +39,7 @@ class Batch:
     event_days: torch.Tensor | None = None
     causes: torch.Tensor | None = None
     kind: torch.Tensor | None = None
+    traces: torch.Tensor | None = None
     after: torch.Tensor | None = None
     task: torch.Tensor | None = None
 
@@ -59,4 +61,6 @@ class Batch:
             unknown["causes"] = torch.full_like(self.causes, UNLABELLED)
         if self.kind is not None:
             unknown["kind"] = torch.full_like(self.kind, -1)
+        if self.traces is not None:
+            unknown["traces"] = torch.full_like(self.traces, float("nan"))
         return replace(self, **unknown)

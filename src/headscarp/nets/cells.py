@@ -10,7 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from headscarp.core.domains import TRACES
 from headscarp.nets.frames import DOWN, Seen
+from headscarp.nets.traces import Traces, summary
 from headscarp.nets.unet import batch_norm
 
 CELL_PX = 2
@@ -20,11 +22,13 @@ _USUAL = -3.0  # logarithm of slides a pixel in a place that slides, before it i
 @dataclass(frozen=True)
 class Ground:
     """level: (N, 1) logarithm of how readily a place slides, the mean of its cells. where: (N, p, p) log-odds that a
-    pixel slides, given an event in the place. like: (N, D) what the ground is like where it would slide."""
+    pixel slides, given an event in the place. like: (N, D) what the ground is like where it would slide, and what it
+    shows there and elsewhere. traces: (N, K, p / 2, p / 2) log-odds that a cell shows each of TRACES."""
 
     level: torch.Tensor
     where: torch.Tensor
     like: torch.Tensor
+    traces: torch.Tensor
 
 
 class Cells(nn.Module):
@@ -34,6 +38,9 @@ class Cells(nn.Module):
         """features: of what was seen and of the pictures together. place_features: of the numbers of a place."""
         super().__init__()
         wide = 2 * channels
+        self.of_like = channels + 3 * len(TRACES)
+        self.traces = Traces(features, wide)
+        features = features + len(TRACES)
         self.cell = nn.Sequential(nn.Conv2d(features, wide, 1, bias=False), *batch_norm(wide), nn.ReLU())
         self.told = nn.Linear(place_features, wide)
         self.around = nn.Sequential(nn.Dropout2d(dropout), nn.Conv2d(wide, channels, 3, padding=1), nn.ReLU())
@@ -46,13 +53,17 @@ class Cells(nn.Module):
             seen.coarse, scale_factor=DOWN // CELL_PX, mode="bilinear", align_corners=False
         )
         picture = nn.functional.avg_pool2d(picture, CELL_PX)
-        cells = self.cell(torch.cat([coarse, seen.fine, picture], dim=1)) + self.told(place)[..., None, None]
+        looks = torch.cat([coarse, seen.fine, picture], dim=1)
+        traces = self.traces(looks)
+        shown = torch.sigmoid(traces)
+        cells = self.cell(torch.cat([looks, shown], dim=1)) + self.told(place)[..., None, None]
         cells = self.around(torch.relu(cells))
         ground = self.ground(cells)  # (N, 1, p / 2, p / 2)
         flat = ground.flatten(1)
         level = torch.logsumexp(flat, dim=1, keepdim=True) - math.log(flat.shape[1])
-        like = torch.einsum("nc,ndc->nd", flat.softmax(dim=1), cells.flatten(2))
-        return Ground(level, self._where(ground - level[..., None, None]), like)
+        share = flat.softmax(dim=1)
+        like = torch.cat([torch.einsum("nc,ndc->nd", share, cells.flatten(2)), summary(shown.flatten(2), share)], dim=1)
+        return Ground(level, self._where(ground - level[..., None, None]), like, traces)
 
     def _where(self, above: torch.Tensor) -> torch.Tensor:
         """(N, p, p) log-odds of a slide at each pixel, of a mean number of them that fall by the hazard of cells.

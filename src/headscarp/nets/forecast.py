@@ -12,25 +12,27 @@ import torch
 from torch import nn
 
 from headscarp.core.band import UNLABELLED, Band
-from headscarp.core.domains import CAUSES, HORIZONS_DAYS
+from headscarp.core.domains import CAUSES, HORIZONS_DAYS, TRACES
 from headscarp.core.errors import RecipeError, StackError
 from headscarp.nets.batch import Batch
-from headscarp.nets.cells import Cells
+from headscarp.nets.cells import CELL_PX, Cells
 from headscarp.nets.familiarity import Familiarity
 from headscarp.nets.frames import DOWN, ENCODERS, Seen
 from headscarp.nets.hazard import fit_scale, probability_of, rates_of, survival_nll, within
 from headscarp.nets.look import Look
-from headscarp.nets.losses import nll
+from headscarp.nets.losses import cause_nll, nll
 from headscarp.nets.metadata import FEATURES, metadata_columns
 from headscarp.nets.net import Net, Output, Schedule, Statistics
 from headscarp.nets.places import cut_places, join_places, repeat_places, spread_places
 from headscarp.nets.temporal import encode_days
+from headscarp.nets.traces import trace_nll
 
 _AT_ONCE = 16  # places
 _FAR = 3.0  # scaled metadata beyond this count as this
 _STRANGE = 0.05  # places more unlike training than all but this share of held-out ones are trusted less
 _CAUSE_WEIGHT = 3.0  # of the mean over causes, so that what caused counts about as much as when
 _WHERE_WEIGHT = 9.0  # about the likelihood of a slide of 25 pixels as that of one draw of its place
+_TRACE_WEIGHT = 30.0  # of the mean over cells and traces
 _PLACE_DROPOUT = 5.0  # times that of cells, at most a half: few places, and many numbers of each
 _USUAL = -3.0  # raw rate that weight decay draws to
 
@@ -38,12 +40,13 @@ _USUAL = -3.0  # raw rate that weight decay draws to
 @dataclass(frozen=True)
 class Outlook:
     """What the net says of N places. hazards: (N, K) P(event within each horizon). causes: (N, 6) P(cause, given an
-    event). where: (N, p, p) P(pixel slides, given an event). confidence, familiarity: (N,). attention: (N, T) share of
-    what was read that came from each frame."""
+    event). where: (N, p, p) P(pixel slides, given an event). traces: (N, L, p, p) P(pixel shows each of TRACES).
+    confidence, familiarity: (N,). attention: (N, T) share of what was read that came from each frame."""
 
     hazards: torch.Tensor
     causes: torch.Tensor
     where: torch.Tensor
+    traces: torch.Tensor
     confidence: torch.Tensor
     familiarity: torch.Tensor
     attention: torch.Tensor
@@ -82,6 +85,7 @@ class Forecast(Net):
         Output("familiarity"),
         *(Output(f"cause: {cause}") for cause in CAUSES),
         Output("where"),
+        *(Output(f"trace: {trace}") for trace in TRACES),
     )
     calibration: torch.Tensor
     scales: torch.Tensor
@@ -127,7 +131,7 @@ class Forecast(Net):
         seen_features = self.channels + self.encoder.fine_channels + self.look.of_place
         self.cells = Cells(seen_features, self.channels, wide, dropout=self.dropout)
         self.rate = nn.Linear(wide, len(HORIZONS_DAYS))
-        sees = self.channels + (wide + self.channels) + wide  # where it would slide, the whole, and its numbers
+        sees = self.cells.of_like + (wide + self.channels) + wide  # where it would slide, the whole, and its numbers
         self.cause = nn.Sequential(
             nn.Linear(sees, wide), nn.ReLU(), nn.Dropout(self.dropout), nn.Linear(wide, len(CAUSES))
         )
@@ -135,8 +139,8 @@ class Forecast(Net):
         self.register_buffer("calibration", torch.tensor([1.0, 0.0]))
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
-        """{"survival", "cause", "where"}: of the next event; of the causes of known events; of the pixels of places
-        that slide within the longest horizon. What is unknown does not count."""
+        """{"survival", "cause", "where", "trace"}: of the next event; of the causes of known events; of the pixels of
+        places that slide within the longest horizon; of what cells show. What is unknown does not count."""
         assert batch.y is not None
         raw = self._raw(self._hidden(batch))
         b = len(batch.x)
@@ -147,10 +151,12 @@ class Forecast(Net):
         slides = event_days <= HORIZONS_DAYS[-1]
         y = torch.where(slides[:, None, None], batch.y, torch.full_like(batch.y, UNLABELLED))
         where = join_places(raw.where, tuple(batch.y.shape[-2:]))  # type: ignore[arg-type]
+        mapped = None if batch.traces is None else cut_places(batch.traces, self.place_px)
         return {
             "survival": survival_nll(rates.sum(dim=1), event_days, HORIZONS_DAYS),
-            "cause": _CAUSE_WEIGHT * _cause_nll(causes, batch.causes),
+            "cause": _CAUSE_WEIGHT * cause_nll(causes, batch.causes),
             "where": _WHERE_WEIGHT * nll(where, y),
+            "trace": _TRACE_WEIGHT * trace_nll(raw.traces, mapped),
         }
 
     def predict(self, batch: Batch) -> torch.Tensor:
@@ -158,9 +164,8 @@ class Forecast(Net):
         shape = (batch.x.shape[-2], batch.x.shape[-1])
         said = self.outlook(batch)
         of_place = torch.cat([said.hazards, said.confidence[:, None], said.familiarity[:, None], said.causes], dim=1)
-        return torch.cat(
-            [spread_places(of_place, shape, self.place_px), join_places(said.where, shape)[:, None]], dim=1
-        )
+        of_pixels = torch.cat([said.where[:, None], said.traces], dim=1)
+        return torch.cat([spread_places(of_place, shape, self.place_px), join_places(of_pixels, shape)], dim=1)
 
     def outlook(self, batch: Batch) -> Outlook:
         """What the net says of each place of the tiles, row by row."""
@@ -172,9 +177,9 @@ class Forecast(Net):
         last = hazards[:, -1]
         sure = 1 - 4 * last * (1 - last)
         confidence = sure * (familiarity / _STRANGE).clamp(max=1)
-        return Outlook(
-            hazards, torch.sigmoid(raw.cause), torch.sigmoid(raw.where), confidence, familiarity, raw.attention
-        )
+        causes, where = torch.sigmoid(raw.cause), torch.sigmoid(raw.where)
+        traces = torch.sigmoid(raw.traces).repeat_interleave(CELL_PX, -2).repeat_interleave(CELL_PX, -1)
+        return Outlook(hazards, causes, where, traces, confidence, familiarity, raw.attention)
 
     def counted(self, batch: Batch) -> torch.Tensor:
         """How many samples it is known of when their next event comes."""
@@ -238,7 +243,7 @@ class Forecast(Net):
         rate = _USUAL + ground.level + self.rate(place)
         embedding = torch.cat([seen.coarse.mean(dim=(-2, -1)), seen.coarse.amax(dim=(-2, -1)), seen.look], dim=1)
         cause = self.cause(torch.cat([ground.like, embedding, place], dim=1))
-        return _Raw(rate, cause, ground.where, embedding, seen.attention)
+        return _Raw(rate, cause, ground.where, ground.traces, embedding, seen.attention)
 
     def _seen(self, x: torch.Tensor, *facts: torch.Tensor) -> Seen:
         """What the encoder sees of places (N, T, C, p, p), a few at a time where nothing is learned, to save memory."""
@@ -268,6 +273,7 @@ class _Raw:
     rate: torch.Tensor
     cause: torch.Tensor
     where: torch.Tensor
+    traces: torch.Tensor
     embedding: torch.Tensor
     attention: torch.Tensor
 
@@ -285,13 +291,3 @@ def _check(encoder: str, place_px: int, channels: int, dropout: float, drop_fram
 
 def _known(event_days: torch.Tensor | None, shape: tuple[int, ...], batch: Batch) -> torch.Tensor:
     return torch.full(shape, float("nan"), device=batch.x.device) if event_days is None else event_days
-
-
-def _cause_nll(causes: torch.Tensor, truth: torch.Tensor | None) -> torch.Tensor:
-    """causes: (B, 6) probabilities. Counted are samples where a cause is known to hold."""
-    if truth is None:
-        return causes.sum() * 0
-    counts = (truth != UNLABELLED) & (truth == 1).any(dim=1, keepdim=True)
-    p = causes.float().clamp(1e-6, 1 - 1e-6)
-    losses = -torch.where(truth == 1, p.log(), torch.log1p(-p))
-    return (losses * counts).sum() / counts.sum().clamp(min=1)

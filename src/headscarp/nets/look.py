@@ -6,6 +6,7 @@ medians over frames, which clouds seldom reach: of all, and of the newer half be
 changed is seen at every pixel. Refuses nothing; what is not there is 0.
 """
 
+import functools
 from collections.abc import Sequence
 
 import torch
@@ -160,16 +161,33 @@ def _median(x: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
         return x.masked_fill(~kept.view(*kept.shape, *of_frame[1:]), torch.nan).nanmedian(dim=1).values
     filled = x.nan_to_num(nan=torch.inf)
     planes = [filled[:, i].masked_fill(~kept[:, i].view(of_frame), torch.inf) for i in range(frames)]
-    for step in range(frames):  # odd-even transposition
-        for i in range(step % 2, frames - 1, 2):
-            planes[i], planes[i + 1] = torch.minimum(planes[i], planes[i + 1]), torch.maximum(planes[i], planes[i + 1])
+    for low, high in _exchanges(frames):
+        planes[low], planes[high] = torch.minimum(planes[low], planes[high]), torch.maximum(planes[low], planes[high])
     found = planes[0]
     for i in range(1, (frames + 1) // 2):  # the i-th is the median where 2 i + 1 or 2 i + 2 are there
         found = torch.where(planes[2 * i] < torch.inf, planes[i], found)
     return found.masked_fill(found == torch.inf, torch.nan)
 
 
-_NETWORK_FRAMES = 16
+_NETWORK_FRAMES = 32
+
+
+@functools.cache
+def _exchanges(count: int) -> tuple[tuple[int, int], ...]:
+    """Which two to put in order, one after the other, so that so many are sorted: merge exchange, Batcher (1968) as in
+    Knuth, The Art of Computer Programming 3, 5.2.2 M. 19 for 8, 127 for 24."""
+    found = []
+    most = 1 << (count - 1).bit_length() >> 1
+    p = most
+    while p:
+        q, r, d = most, 0, p
+        while True:
+            found += [(i, i + d) for i in range(count - d) if i & p == r]
+            if q == p:
+                break
+            d, q, r = q - p, q // 2, p
+        p //= 2
+    return tuple(found)
 
 
 def _index(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

@@ -151,3 +151,16 @@ def elbo_terms(
     mean, log_var = latents
     kl = 0.5 * (mean.square() + log_var.exp() - 1 - log_var).sum(dim=1)
     return (density * there).sum(dim=(1, 2, 3)), kl
+
+
+def cause_nll(causes: torch.Tensor, truth: torch.Tensor | None) -> torch.Tensor:
+    """Mean cross-entropy (nats, summed over causes) of places where a cause is known to hold; 0 where there is none.
+
+    causes: (B, K) probabilities. truth: (B, K) uint8, 1, 0 or 255, which does not count.
+    """
+    if truth is None:
+        return causes.sum() * 0
+    counts = (truth != UNLABELLED) & (truth == 1).any(dim=1, keepdim=True)
+    p = causes.float().clamp(1e-6, 1 - 1e-6)
+    losses = -torch.where(truth == 1, p.log(), torch.log1p(-p))
+    return (losses * counts).sum() / counts.sum().clamp(min=1)

@@ -12,7 +12,7 @@ from headscarp.core.domains import HORIZONS_DAYS
 from headscarp.core.provenance import read_made
 from headscarp.core.stack import open_stack
 from headscarp.evaluation.casetable import Ablation, CaseRow
-from headscarp.report.page import Page, Section, Table, write_page
+from headscarp.report.page import Page, Section, Table, notice_of, write_page
 
 TITLES = {
     "frames": "Fewer frames: only the newest ones that were published",
@@ -43,7 +43,7 @@ def write_ablation_page(ablation: Ablation, stack: str | Path | xr.Dataset, out:
         title=f"What the skill of {ablation.net} rests on",
         lead=lead,
         sections=sections,
-        notice=str(opened.attrs.get("simulated", "")),
+        notice=notice_of(opened.attrs),
         made=read_made(Path(out)),
     )
     return write_page(page, Path(out) / "ablation.html")

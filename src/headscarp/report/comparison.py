@@ -23,7 +23,7 @@ from headscarp.report.figures import (
     save_figure,
     susceptibility_figure,
 )
-from headscarp.report.page import Page, Section, Table, write_page
+from headscarp.report.page import Page, Section, Table, notice_of, write_page
 from headscarp.tiles.splits import PARTS, Split, read_split
 from headscarp.train.results import Comparison, RunScores
 
@@ -62,7 +62,7 @@ def write_comparison_report(
             Section("In words", text=comparison.sentences),
             *[_split_section(comparison, stack, split, out) for split in splits],
         ],
-        notice=notice or str(stack.attrs.get("simulated", "")),
+        notice=notice or notice_of(stack.attrs),
         made=read_made(out),
     )
     return write_page(page, out / "report.html")

@@ -25,7 +25,7 @@ from headscarp.report.figures import (
     save_figure,
     susceptibility_figure,
 )
-from headscarp.report.page import Page, Section, Table, write_page
+from headscarp.report.page import Page, Section, Table, notice_of, write_page
 from headscarp.tiles.splits import Split, read_split
 
 
@@ -45,7 +45,7 @@ def write_evaluation_report(
             Section("Figures on each part", table=parts_table(evaluation.rows)),
             Section("Curves", figures=tuple(figures + history)),
         ],
-        notice=str(opened.attrs.get("simulated", "")),
+        notice=notice_of(opened.attrs),
         made={**open_bundle(bundle).made, **{f"evaluate {k}": v for k, v in read_made(out).items()}},
     )
     return write_page(page, out / "report.html")

@@ -8,11 +8,12 @@ from matplotlib.figure import Figure
 from headscarp.core.domains import CAUSES, HORIZONS_DAYS
 from headscarp.core.provenance import read_made
 from headscarp.core.stack import open_stack
+from headscarp.evaluation.hazards import Floats
 from headscarp.evaluation.places import Said, Truth
 from headscarp.evaluation.selective import COVERAGE, selective_curve
 from headscarp.evaluation.tables import SUREST, MetricRow
 from headscarp.report.figures import PALETTE, intervals_figure, save_figure, selective_figure
-from headscarp.report.page import Page, Section, Table, write_page
+from headscarp.report.page import Page, Section, Table, notice_of, write_page
 from headscarp.train.confidence import rightness
 from headscarp.train.judging import GAP_METRICS, PlacesEvaluation, cause_confusion
 
@@ -35,7 +36,7 @@ def write_places_report(evaluation: PlacesEvaluation, stack: str | Path, out: st
             table=lead_table(evaluation),
         ),
         Section("Regions", (_gap_words(evaluation),), table=region_table(evaluation)),
-        Section("Causes", ("Of the samples where a cause holds, how often each is said.",), table=_causes(said, truth)),
+        Section("Causes", _cause_words(evaluation), table=_causes(said, truth, evaluation.cause_cuts)),
         Section(
             "Warnings",
             ("Of the samples at each level, the share that an event followed.",),
@@ -49,7 +50,7 @@ def write_places_report(evaluation: PlacesEvaluation, stack: str | Path, out: st
         title=f"How good is {net}?",
         lead=(evaluation.text,),
         sections=sections,
-        notice=str(opened.attrs.get("simulated", "")),
+        notice=notice_of(opened.attrs),
         made=read_made(out),
     )
     return write_page(page, out / "report.html")
@@ -136,8 +137,19 @@ def _gap_words(evaluation: PlacesEvaluation) -> str:
     )
 
 
-def _causes(said: Said, truth: Truth) -> Table:
-    counts = cause_confusion(said, truth)
+def _cause_words(evaluation: PlacesEvaluation) -> tuple[str, ...]:
+    cuts = ", ".join(f"{cause} {cut:.2f}" for cause, cut in zip(CAUSES, evaluation.cause_cuts, strict=True))
+    scores = [evaluation.value(name) for name in ("cause_f1 from cuts", "cause_f1")]
+    told = [f"{_cell(row)} {at}" for row, at in zip(scores, ("so", "at 0.5"), strict=True) if np.isfinite(row.value)]
+    return (
+        f"A cause is said from a probability on that has the best F1 in the validation part: {cuts}.",
+        f"Macro F1: {', '.join(told) or 'unknown'}.",
+        "Of the samples where a cause holds, how often each is said:",
+    )
+
+
+def _causes(said: Said, truth: Truth, cuts: Floats) -> Table:
+    counts = cause_confusion(said, truth, cuts)
     return Table(("holds", *CAUSES, "none"), tuple((c, *map(str, row)) for c, row in zip(CAUSES, counts, strict=True)))
 
 

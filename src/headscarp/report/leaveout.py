@@ -15,7 +15,7 @@ from headscarp.core.stack import open_stack
 from headscarp.evaluation.selective import COVERAGE
 from headscarp.evaluation.tables import MetricRow
 from headscarp.report.figures import PALETTE, save_figure
-from headscarp.report.page import Page, Section, Table, write_page
+from headscarp.report.page import Page, Section, Table, notice_of, write_page
 from headscarp.train.judging import LAW
 from headscarp.train.leaveout import METRICS, LeftOut, from_regions
 
@@ -44,7 +44,7 @@ def write_regions_page(found: LeftOut, stack: str | Path | xr.Dataset, out: str 
         title=f"Does {found.net} hold in another region?",
         lead=gap_words(found),
         sections=sections,
-        notice=str(opened.attrs.get("simulated", "")),
+        notice=notice_of(opened.attrs),
         made=read_made(out),
     )
     return write_page(page, out / "regions.html")

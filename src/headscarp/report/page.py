@@ -43,6 +43,12 @@ class Page:
     made: Mapping[str, Any] = field(default_factory=dict)
 
 
+def notice_of(attrs: Mapping[str, Any]) -> str:
+    """The warning that the data are simulated, by the attributes of their stack; "" where they are not."""
+    told = attrs.get("simulated", "")
+    return "Simulated: no real place or event." if told is True else str(told or "")
+
+
 def write_page(page: Page, path: str | Path) -> Path:
     """Writes the page as one HTML file with its figures inside."""
     made = [(key, _short(value)) for key, value in page.made.items()]

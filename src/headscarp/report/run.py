@@ -20,7 +20,7 @@ from headscarp.core.stack import label_names, open_stack, stack_grid, with_label
 from headscarp.evaluation.scoring import Predictor
 from headscarp.prediction.raster import predict
 from headscarp.report.comparison import write_comparison_report
-from headscarp.report.page import Page, Section, Table, write_page
+from headscarp.report.page import Page, Section, Table, notice_of, write_page
 from headscarp.tiles.audit import audit
 from headscarp.tiles.splits import write_split
 from headscarp.train.compare import compare
@@ -114,7 +114,7 @@ def run_targets(
         for table, (label, result) in zip(tables, results.items(), strict=True)
     ]
     lead = [f"{label}: {sentence}" for label, result in results.items() for sentence in result.sentences[:1]]
-    notice = str(stack.attrs.get("simulated", ""))
+    notice = notice_of(stack.attrs)
     page = Page(plan.title, (*lead, *plan.lead), sections, notice=notice, made=stack.attrs.get("made", {}))
     report = write_page(page, out / "report.html")
     sentences = [f"{label}: {sentence}" for label, result in results.items() for sentence in result.sentences]

@@ -71,6 +71,8 @@ def augment(pixels: TilePixels, bands: Sequence[Band], rng: np.random.Generator)
     turned = replace(pixels, x=x, valid=_turned(pixels.valid, turns, flip), y=_turned(pixels.y, turns, flip))
     if pixels.after is not None:
         return replace(turned, after=_turned(pixels.after, turns, flip))
+    if pixels.traces is not None:
+        turned = replace(turned, traces=_turned(pixels.traces, turns, flip))
     if pixels.metadata is None:
         return turned
     return replace(turned, metadata=turned_metadata(pixels.metadata, turns, flip))
@@ -94,11 +96,12 @@ def zoomed(
     between = _bilinear(pixels.x[..., smooth, :, :], *(place for place, _ in at))
     x[..., smooth, :, :] = np.where(np.isnan(between), x[..., smooth, :, :], between)
     valid = pixels.valid[nearest] & inside
-    y = np.where(valid, pixels.y[nearest], UNLABELLED).astype(np.uint8)
+    counts = valid.copy()
     if halo:
-        edge = np.ones_like(valid)
-        edge[halo:-halo, halo:-halo] = False
-        y[edge] = UNLABELLED
+        counts[:halo], counts[-halo:], counts[:, :halo], counts[:, -halo:] = False, False, False, False
+    y = np.where(counts, pixels.y[nearest], UNLABELLED).astype(np.uint8)
+    if pixels.traces is not None:
+        pixels = replace(pixels, traces=np.where(counts, pixels.traces[:, *nearest], np.float32(np.nan)))
     return replace(pixels, x=x, valid=valid, y=y)
 
 

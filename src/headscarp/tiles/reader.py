@@ -14,6 +14,7 @@ import torch
 import xarray as xr
 
 from headscarp.core.band import NO_VALUE, UNLABELLED, Band
+from headscarp.core.domains import TRACE, TRACES
 from headscarp.core.errors import SplitError, StackError
 from headscarp.core.scenarios import is_scenarios
 from headscarp.core.stack import LABEL, VALID, stack_bands
@@ -32,6 +33,7 @@ class TilePixels:
     x: ([T,] C, H, W) float32, raw units, NaN (code 0 for categories) where not valid, mirrored off the raster.
     valid: (H, W) bool, on the raster and valid. y: (H, W) uint8, 1 landslide, 0 not, 255 does not count.
     days, present (T,), metadata (T, M), event_days (), causes (K,), kind (): of series, as in `Batch`; None elsewhere.
+    traces (K, H, W): as in `Batch`; None where the stack has none.
     after (K, H, W), task (), metadata (M,): of scenarios, as in `Batch`; None elsewhere.
     """
 
@@ -44,6 +46,7 @@ class TilePixels:
     event_days: np.ndarray | None = None
     causes: np.ndarray | None = None
     kind: np.ndarray | None = None
+    traces: np.ndarray | None = None
     after: np.ndarray | None = None
     task: np.ndarray | None = None
 
@@ -70,6 +73,7 @@ class TileReader:
         self._fills = [NO_VALUE if band.kind == "categorical" else np.nan for band in self.bands]
         self._label = self.stack.get(LABEL)
         self._valid = self.stack.get(VALID)
+        self._traces = [self.stack.get(TRACE + name) for name in TRACES]
         self.series = read_series(self.stack) if has_frames(self.stack) else None
         self.scenes = read_scenes(self.stack, self.bands) if is_scenarios(self.stack) else None
 
@@ -88,7 +92,19 @@ class TileReader:
         _blank(x, ~valid, self._fills)
         valid &= _on_raster(window, self.shape)
         facts = self._facts(x, tile.sample) if self.scenes is None else self._scene(tile.sample, span, take, valid)
-        return TilePixels(x, valid, self._labels(tile, valid), **facts)
+        counts = self._counts(tile, valid)
+        if any(band is not None for band in self._traces):
+            facts["traces"] = self._shown(tile.sample, span, take, counts)
+        return TilePixels(x, valid, self._labels(tile, counts), **facts)
+
+    def _shown(self, sample: int, span: Window, take: tuple[np.ndarray, np.ndarray], counts: np.ndarray) -> np.ndarray:
+        """(K, H, W) what was mapped of each trace, NaN where nothing was or labels do not count."""
+        shown = np.full((len(TRACES), *counts.shape), np.nan, np.float32)
+        for plane, band in zip(shown, self._traces, strict=True):
+            if band is not None:
+                _spread(read_window(band, span, sample=sample), *take, plane)
+        shown[:, ~counts] = np.nan
+        return shown
 
     def _scene(
         self, sample: int, span: Window, take: tuple[np.ndarray, np.ndarray], valid: np.ndarray
@@ -131,17 +147,21 @@ class TileReader:
         ]
         return np.asarray(np.isfinite(x[0, still]).all(axis=0))
 
-    def _labels(self, tile: Tile, valid: np.ndarray) -> np.ndarray:
-        y = np.full(valid.shape, UNLABELLED, np.uint8)
-        inside = tile.window.clip(self.shape)
-        if self._label is None or inside.height == 0 or inside.width == 0:
-            return y
-        outer = tile.read_window
-        place = Window(inside.row - outer.row, inside.col - outer.col, inside.height, inside.width).slices
-        counts = valid[place]
-        if self.split is not None and tile.split:
-            counts = counts & (self.split.codes(inside, sample=tile.sample) == PARTS.index(tile.split) + 1)
-        y[place] = np.where(counts, read_window(self._label, inside, sample=tile.sample), UNLABELLED)
+    def _counts(self, tile: Tile, valid: np.ndarray) -> np.ndarray:
+        """Where labels count: (H, W) valid pixels of the window itself that are of the tile's part of the split."""
+        counts = np.zeros(valid.shape, np.bool_)
+        inside, place = _inside(tile, self.shape)
+        if inside.height and inside.width:
+            counts[place] = valid[place]
+            if self.split is not None and tile.split:
+                counts[place] &= self.split.codes(inside, sample=tile.sample) == PARTS.index(tile.split) + 1
+        return counts
+
+    def _labels(self, tile: Tile, counts: np.ndarray) -> np.ndarray:
+        y = np.full(counts.shape, UNLABELLED, np.uint8)
+        inside, place = _inside(tile, self.shape)
+        if self._label is not None and inside.height and inside.width:
+            y[place] = np.where(counts[place], read_window(self._label, inside, sample=tile.sample), UNLABELLED)
         return y
 
 
@@ -157,7 +177,13 @@ def _stacked(arrays: Sequence[np.ndarray]) -> torch.Tensor:
     return torch.from_numpy(np.stack(arrays) if len(arrays) > 1 else np.asarray(arrays[0])[None])
 
 
-_FACTS = ("days", "present", "metadata", "event_days", "causes", "kind", "after", "task")
+_FACTS = ("days", "present", "metadata", "event_days", "causes", "kind", "traces", "after", "task")
+
+
+def _inside(tile: Tile, shape: tuple[int, int]) -> tuple[Window, tuple[slice, slice]]:
+    """The part of a tile's window on the raster, and where that lies in what is read."""
+    inside, outer = tile.window.clip(shape), tile.read_window
+    return inside, Window(inside.row - outer.row, inside.col - outer.col, inside.height, inside.width).slices
 
 
 def mirrored(start: int, length: int, size: int) -> np.ndarray:

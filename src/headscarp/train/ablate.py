@@ -21,7 +21,7 @@ from headscarp.core.errors import RecipeError, SplitError
 from headscarp.core.machine import cores
 from headscarp.core.provenance import file_sha256, made_by
 from headscarp.core.stack import fingerprint
-from headscarp.evaluation.cases import AS_IT_IS, DELAYS_DAYS, Case, cases_of
+from headscarp.evaluation.cases import AS_IT_IS, DELAYS_DAYS, TABLES, Case, cases_of
 from headscarp.evaluation.casetable import Ablation, as_csv, summarised
 from headscarp.evaluation.places import Floats, Truth, load_said, run_places, samples_of, save_said, truth_of
 from headscarp.nets import net_from_bundle
@@ -59,6 +59,7 @@ def ablate(
     *,
     out: str | Path,
     part: str = "test",
+    tables: Sequence[str] = (),
     anew: Sequence[str] = (),
     workers: int | None = None,
     seed: int = 0,
@@ -67,7 +68,7 @@ def ablate(
 ) -> Ablation:
     """Scores a bundle on a part of its split in every case of `cases_of`; writes cases.csv, made.json, what was said.
 
-    anew: of ANEW. "metadata" trains a net that reads none of the numbers of frames, one that reads the position, one
+    tables: of TABLES, only these; none: all of them. anew: of ANEW. "metadata" trains a net that reads none of the numbers of frames, one that reads the position, one
     the weather and one all; "delay" one for each delay; "clouds" one that is not told where clouds are, or is. They are
     trained as the bundle was and kept in nets/. seed: of resamples and clouds. Raises RecipeError for a net that judges
     no places and for a bundle that does not tell how it was trained, SplitError for a part without samples, StackError
@@ -76,6 +77,8 @@ def ablate(
     bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
     if not judges_places(bundle):
         raise RecipeError(f"net {bundle.net!r} does not judge places over time; give a bundle of the net forecast")
+    for table in tables:
+        check_choice("table", table, TABLES)
     for table in anew:
         check_choice("table to train anew", table, ANEW)
     config = _config_of(bundle, anew)
@@ -89,6 +92,7 @@ def ablate(
         (out / "said").mkdir(parents=True, exist_ok=True)
     cached = cache_stack(stack, out / "cache")
     units = [_Unit(Case("", AS_IT_IS, cached)), *map(_Unit, cases_of(cached, bands, seed=seed))]
+    units = [unit for unit in units if not tables or unit.case.table in ("", *tables)]
     units += _trained(bundle, cached, anew)
     settings = {"net": bundle.net, "part": part, "anew": list(anew), "cases": [unit.id for unit in units]}
 

@@ -1,7 +1,7 @@
-"""What the confidence of forecasts is worth: accuracy where only the surest speak, and sets of causes by region.
+"""What the confidence of forecasts is worth: accuracy where only the surest speak, causes, and sets of them by region.
 
-Sets are cut on the validation part, which is of other regions than the test part where one was held out; a region of
-the validation part itself is judged by the cut of the others. Refuses nothing.
+Causes and sets are cut on the validation part, which is of other regions than the test part where one was held out; a
+region of the validation part itself is judged by the cut of the others. Refuses nothing.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from headscarp.core.band import UNLABELLED
-from headscarp.evaluation.hazards import Floats
+from headscarp.core.domains import CAUSES
+from headscarp.evaluation.hazards import Floats, cause_cuts, cause_f1
 from headscarp.evaluation.intervals import interval_of
 from headscarp.evaluation.places import Said, Truth, resamples
 from headscarp.evaluation.selective import KEPT, coverage_elsewhere, held, selective, set_cut, set_sizes
@@ -23,7 +24,8 @@ def confidence_rows(
     said: Mapping[Key, Said], truth: Mapping[str, Truth], kind: str, net: str, *, seed: int = 0
 ) -> list[MetricRow]:
     """Rows of accuracy and accuracy of the surest for everybody; set_coverage and set_size of the net, of each part and
-    of each region of the validation and the test part; set_cut, as fitted on the validation part."""
+    of each region of the validation and the test part; set_cut and cause_cut, as fitted on the validation part, and the
+    F1 of causes that are said from their cuts on, elsewhere."""
     rows = []
     for (name, part), of_part in said.items():
         right, sure, known = rightness(of_part, truth[part])
@@ -35,6 +37,7 @@ def confidence_rows(
     if cut is None:
         return rows
     rows += rows_of(net, kind, "validation", {"set_cut": cut})
+    rows += _said_from_cuts(said, truth, kind, net, seed)
     for part, came in truth.items():
         causes = said[net, part].causes
         if causes is None:
@@ -48,6 +51,26 @@ def confidence_rows(
         if part == "validation":
             for region, (share, _) in coverage_elsewhere(causes, came.causes, came.region).items():
                 rows += rows_of(net, kind, f"region: {region}", {"set_coverage": share})
+    return rows
+
+
+def _said_from_cuts(
+    said: Mapping[Key, Said], truth: Mapping[str, Truth], kind: str, net: str, seed: int
+) -> list[MetricRow]:
+    causes = said[net, "validation"].causes
+    assert causes is not None
+    cuts = cause_cuts(causes, truth["validation"].causes)
+    rows = rows_of(net, kind, "validation", {f"cause_cut: {c}": float(v) for c, v in zip(CAUSES, cuts, strict=True)})
+    for part, came in truth.items():
+        told = said[net, part].causes
+        if part == "validation" or told is None:
+            continue
+        of_cause = cause_f1(told, came.causes, resamples(came, np.random.default_rng(seed)), cuts)  # (R, K)
+        there = np.isfinite(of_cause)
+        mean = np.where(there, of_cause, 0.0).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
+        drawn = {"cause_f1 from cuts": np.where(there.any(axis=1), mean, np.nan)}
+        drawn |= {f"cause_f1 from cuts: {c}": of_cause[:, k] for k, c in enumerate(CAUSES) if there[0, k]}
+        rows += rows_of(net, kind, part, {name: interval_of(float(v[0]), v[1:]) for name, v in drawn.items()})
     return rows
 
 

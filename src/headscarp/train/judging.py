@@ -17,7 +17,7 @@ from headscarp.core.bundle import Bundle, open_bundle
 from headscarp.core.domains import CAUSES, HORIZONS_DAYS
 from headscarp.core.provenance import made_by
 from headscarp.core.stack import fingerprint
-from headscarp.evaluation.hazards import ALARM_BUDGET
+from headscarp.evaluation.hazards import ALARM_BUDGET, Floats
 from headscarp.evaluation.intervals import Interval
 from headscarp.evaluation.places import Said, Truth, gap, hazard_scores, lead, run_places, samples_of, truth_of
 from headscarp.evaluation.tables import PARTS, Judged, MetricRow, rows_of, write_table
@@ -55,6 +55,12 @@ class PlacesEvaluation(Judged):
             for name in self.names
             if name not in (self.net, LAW) and (name, part) in self.said
         }
+
+    @property
+    def cause_cuts(self) -> Floats:
+        """(6,) from which probability on each cause is said: as fitted on the validation part, else 0.5."""
+        found = [self.value(f"cause_cut: {cause}", part="validation").value for cause in CAUSES]
+        return np.where(np.isfinite(found), found, 0.5)
 
     @property
     def text(self) -> str:
@@ -198,10 +204,11 @@ def region_rows(
     return rows
 
 
-def cause_confusion(said: Said, truth: Truth) -> NDArray[np.int64]:
-    """(6, 7): of the samples where cause i holds, how often cause j is said (0.5 or more); last, none is said."""
+def cause_confusion(said: Said, truth: Truth, cuts: Floats | float = 0.5) -> NDArray[np.int64]:
+    """(6, 7): of the samples where cause i holds, how often cause j is said; last, none is said. cuts: (6,) from which
+    probability on each is said."""
     assert said.causes is not None
-    called = said.causes >= 0.5
+    called = said.causes >= cuts
     called = np.concatenate([called, ~called.any(axis=1, keepdims=True)], axis=1)
     return np.stack([called[truth.causes[:, k] == 1].sum(axis=0) for k in range(len(CAUSES))])
 

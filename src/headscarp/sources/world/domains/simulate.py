@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headscarp.core.domains import BACKSCATTER, CLOUD, FRAME_FACTS, REFLECTANCE, SENSORS, SERIES_DAYS
+from headscarp.core.domains import BACKSCATTER, CLOUD, FRAME_FACTS, REFLECTANCE, SENSORS, SERIES_DAYS, TRACE
 from headscarp.core.errors import RecipeError
 from headscarp.sources.world.domains.frames import Setting, moment_of, see_landsat, see_sentinel1
 from headscarp.sources.world.domains.ground import Place, draw_place
 from headscarp.sources.world.domains.hazard import HORIZON_DAYS, draw_event, known_law, place_law
 from headscarp.sources.world.domains.regions import REGIONS, Region
-from headscarp.sources.world.domains.stories import CLASSES, Story, draw_story
+from headscarp.sources.world.domains.stories import CLASSES, Story, draw_story, traces_at_cutoff
 from headscarp.sources.world.domains.weather import DRY, Days, simulate_days
 
 FUTURES = 64
@@ -117,6 +117,7 @@ def simulate_sample(site: Site, look: Look) -> Arrays:
         "elevation": place.elevation_m,
         "slope": place.slope_deg,
         "landslide": event.slid.astype(np.uint8),
+        **{TRACE + name: shares for name, shares in traces_at_cutoff(story).items()},
         "rain_mm_per_day": rain,
         "soil_moisture": past.soil_moisture[0, -SERIES_DAYS:],
         **_rain_beside(site, look, region, rain),

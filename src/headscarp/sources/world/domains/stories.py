@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from headscarp.core.domains import TRACES
 from headscarp.sources.world.domains.ground import TREE, WATER, Place, draw_noise
 
 CLASSES = ("eruption", "earthquake", "deforestation", "rain", "mining", "construction", "thriving")
@@ -19,6 +20,7 @@ UNTOUCHED, CLEARED, PIT, CUT, SCAR = range(5)
 ground bared by shaking."""
 
 NEVER = np.float32(1e6)
+ASH_STAYS_DAYS = 150.0
 _SECOND = 0.3
 _FIELDS = 0.5
 
@@ -60,6 +62,15 @@ def draw_story(name: str, place: Place, rng: np.random.Generator) -> Story:
     if name != "thriving" and rng.random() < _FIELDS:
         _claim(kind, day, CLEARED, _fields(place, rng))
     return Story(tuple(processes), kind, day, ash, ash_day, shake, shake_day)
+
+
+def traces_at_cutoff(story: Story) -> dict[str, Floats]:
+    """(y, x) share of each cell that shows each of TRACES at the cut-off: 1 where it turned before, and what is left
+    of ash."""
+    kinds = zip(TRACES, (CLEARED, PIT, CUT, SCAR), strict=False)
+    shows = {name: ((story.kind == code) & (story.day < 0.0)).astype(np.float32) for name, code in kinds}
+    left = np.exp(story.ash_day / ASH_STAYS_DAYS) if story.ash_day < 0.0 else 0.0
+    return {**shows, TRACES[-1]: (left * story.ash).astype(np.float32)}
 
 
 def _claim(kind: NDArray[np.uint8], day: Floats, code: int, when: Floats) -> None:
