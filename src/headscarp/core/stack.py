@@ -235,10 +235,7 @@ def frames_of(stack: xr.Dataset) -> dict[str, Any]:
 
 
 def fingerprint(stack: xr.Dataset) -> str:
-    """A short hash of grid, bands, pixels and the variables beside them, whatever order they stand in.
-
-    From the attributes where it was recorded.
-    """
+    """A short hash of grid, bands, pixels and the variables beside them, in any order; or as it was recorded."""
     if "fingerprint" in stack.attrs:
         return str(stack.attrs["fingerprint"])
     digest, bands = hashlib.blake2b(digest_size=16), sorted(stack_bands(stack), key=lambda band: band.name)

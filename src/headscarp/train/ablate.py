@@ -68,11 +68,11 @@ def ablate(
 ) -> Ablation:
     """Scores a bundle on a part of its split in every case of `cases_of`; writes cases.csv, made.json, what was said.
 
-    tables: of TABLES, only these; none: all of them. anew: of ANEW. "metadata" trains a net that reads none of the numbers of frames, one that reads the position, one
-    the weather and one all; "delay" one for each delay; "clouds" one that is not told where clouds are, or is. They are
-    trained as the bundle was and kept in nets/. seed: of resamples and clouds. Raises RecipeError for a net that judges
-    no places and for a bundle that does not tell how it was trained, SplitError for a part without samples, StackError
-    where the stack does not fit.
+    tables: of TABLES, only these; none: all of them. anew: of ANEW. "metadata" trains a net that reads none of the
+    numbers of frames, one that reads the position, one the weather and one all; "delay" one for each delay; "clouds"
+    one that is not told where clouds are, or is. They are trained as the bundle was and kept in nets/. seed: of
+    resamples and clouds. Raises RecipeError for a net that judges no places and for a bundle that does not tell how it
+    was trained, SplitError for a part without samples, StackError where the stack does not fit.
     """
     bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
     if not judges_places(bundle):
