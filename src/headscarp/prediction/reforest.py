@@ -14,8 +14,9 @@ from headscarp.core.errors import StackError
 
 TREE_COVER = "tree_cover"
 """A band that says the share of trees, 0 to 1, where the stack has one."""
-SHADE = 0.175
-"""Green over near infrared: woods are below, meadows above; a rule of thumb of ours."""
+WOODS_SHADE, OPEN_SHADE = 0.175, 0.205
+"""Green over near infrared: closed woods are below the first, open ground is above the second; a rule of thumb, chosen
+on simulated training places."""
 GREEN, BARE = 0.6, 0.15
 """NDVI of what is green, and below which is rock, water or roofs."""
 FEWEST_WOODS_PX = 5
@@ -43,8 +44,8 @@ def woods_and_open(planes: Mapping[str, NDArray[np.floating]]) -> tuple[Bools, B
     green, red, nir = (_still(planes[name]) for name in NEEDED)
     ndvi = (nir - red) / np.maximum(nir + red, 1e-3)
     shade = green / np.maximum(nir, 1e-3)
-    woods = (ndvi >= GREEN) & (shade < SHADE)
-    return np.asarray(woods), np.asarray((ndvi >= BARE) & ~woods)
+    woods = (ndvi >= GREEN) & (shade < WOODS_SHADE)
+    return np.asarray(woods), np.asarray((ndvi >= BARE) & (shade >= OPEN_SHADE))
 
 
 def look_of_woods(planes: Mapping[str, NDArray[np.floating]], woods: Bools) -> dict[str, NDArray[np.floating]]:
