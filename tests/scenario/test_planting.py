@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from scenes import scene_of
 from shapely.geometry import box
 from typer.testing import CliRunner
 
@@ -16,9 +17,10 @@ from headscarp.cli import app
 from headscarp.core.band import Band
 from headscarp.core.errors import BundleError, OutputError, RecipeError, StackError
 from headscarp.core.grid import Grid
-from headscarp.core.stack import VALID, make_stack, write_stack
+from headscarp.core.scenarios import GENERATED_TAG
+from headscarp.core.stack import VALID, make_stack, open_stack, write_stack
 from headscarp.prediction.planting import plan_planting
-from headscarp.prediction.reforest import look_of_woods, with_trees, woods_and_open
+from headscarp.prediction.reforest import from_futures, look_of_woods, with_trees, woods_and_open
 from headscarp.report.planting import checked_plan_name
 from headscarp.sources.world.domains import Look, draw_scene
 from headscarp.sources.world.domains.futures import scene_place
@@ -69,18 +71,18 @@ def stack():
 
 
 @pytest.fixture(scope="module")
-def worlds(tmp_path_factory):
+def paths(tmp_path_factory):
     """Stacks of two worlds: trees hold the soil, and they do not."""
     folder = tmp_path_factory.mktemp("worlds")
-    table = TABLE["scenarios"]
-    return [
-        build_domains(
-            domains_recipe_from_dict({**TABLE, "scenarios": {**table, "roots": roots}}),
-            folder / f"{roots}.zarr",
-            workers=1,
-        )
-        for roots in (1.0, 0.0)
-    ]
+    for roots in (1.0, 0.0):
+        table = {**TABLE, "scenarios": {**TABLE["scenarios"], "roots": roots}}
+        build_domains(domains_recipe_from_dict(table), folder / f"{roots}.zarr", workers=1)
+    return [folder / "1.0.zarr", folder / "0.0.zarr"]
+
+
+@pytest.fixture(scope="module")
+def worlds(paths):
+    return [open_stack(path) for path in paths]
 
 
 def test_trees_are_planted_where_it_is_steep_and_open(stack):
@@ -133,6 +135,20 @@ def test_planted_ground_looks_like_the_woods_of_the_picture(stack):
     later = with_trees(frames, open_, look_of_woods(frames, woods))
     assert later["nir"][2, 15, 5] == pytest.approx(2 * WOODS["nir"])
     assert np.isnan(later["nir"][1]).all()
+
+
+def test_generated_pictures_stand_where_futures_plant(stack):
+    planes = {name: stack[name].to_numpy() for name in WOODS}
+    planted = np.zeros(SHAPE, bool)
+    planted[15, 5:8] = True
+    futures = [{**{name: np.full(SHAPE, k + 0.1) for name in WOODS}, "changed": np.zeros(SHAPE)} for k in range(2)]
+    futures[0]["changed"][15, 5:7] = 1.0
+    futures[1]["changed"][15, 5] = 1.0
+    look = {name: np.array(WOODS[name]) for name in WOODS}
+    made = from_futures(planes, planted, futures, look)
+    assert made["nir"][15, 5:9].tolist() == pytest.approx([0.6, 0.1, WOODS["nir"], GRASS["nir"]])
+    with pytest.raises(StackError, match="plants nothing"):
+        from_futures(planes, planted, futures, None)
 
 
 def test_what_is_wrong_is_refused(stack, tmp_path):
@@ -250,3 +266,31 @@ def test_judging_burial_lays_the_opponents_beside(worlds, tmp_path):
     assert found.value("brier", net=LAW).value < found.value("brier", net="constant").value
     assert (tmp_path / "judged" / "metrics.csv").exists()
     assert (tmp_path / "judged" / "reliability.csv").exists()
+
+
+def test_the_verbs_draw_judge_and_refuse(worlds, paths, tmp_path):
+    run = CliRunner()
+
+    def said(*words, code=0):
+        done = run.invoke(app, [str(word) for word in words])
+        assert done.exit_code == code, done.output
+        return done.output
+
+    _picture_net(worlds[0], tmp_path / "net")
+    write_stack(scene_of(worlds[0], times=1), tmp_path / "scene.zarr")
+    words = ["damage", tmp_path / "net", tmp_path / "scene.zarr", "--out", tmp_path / "d.gpkg", "--samples", 1]
+    assert "buried area, km2" in said(*words, "--task", "rain", "--as-drawn")
+    with rasterio.open(tmp_path / "d.tif") as file:
+        assert GENERATED_TAG in file.tags()
+    assert (tmp_path / "d-futures" / "future-001.tif").exists()
+    said(*words, "--task", "rain", code=2)  # it exists
+    said(*words, "--overwrite", code=2)  # no task
+    said(*words, "--task", "war", "--overwrite", code=2)
+    said("damage", tmp_path / "d.tif", tmp_path / "scene.zarr", "--task", "rain", "--out", tmp_path / "e.tif", code=2)
+    judged = said("damage", tmp_path / "net", paths[0], "--task", "rain", "--judge", "--out", tmp_path / "burial")
+    assert "travel_angle_true_sources: brier" in judged
+    assert (tmp_path / "burial" / "burials.png").exists()
+    plans = said("planting", paths[0], "--judge", "--out", tmp_path / "plans")
+    assert "physics ahead of random by" in plans
+    assert (tmp_path / "plans" / "plans.png").exists()
+    said("planting", tmp_path / "net", "--budget-ha", 1, "--out", tmp_path / "p.gpkg", code=2)  # no stack
