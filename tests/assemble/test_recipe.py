@@ -9,7 +9,7 @@ from headscarp.assemble.domain_recipe import domains_recipe_from_dict, read_doma
 from headscarp.core.errors import RecipeError
 
 ALL = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
-OF_DOMAINS = [path for path in ALL if path.stem.startswith(("domains", "mining", "scenarios"))]
+OF_DOMAINS = [path for path in ALL if path.stem.startswith(("domains", "mining", "scenarios", "slides"))]
 RECIPES = [path for path in ALL if path not in OF_DOMAINS]
 BASE = {"name": "a", "grid": {"like": "dem.tif"}, "band": [{"name": "elevation", "raster": "dem.tif"}]}
 

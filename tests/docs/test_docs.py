@@ -89,7 +89,7 @@ def test_options_named_alone_exist():
     root = get_command(app)
     inner = [verb for group in root.commands.values() for verb in (group, *getattr(group, "commands", {}).values())]
     known = {w for command in (root, *inner) for p in command.params for w in p.opts}
-    known |= {"--help", "--peers", "--logdir"}
+    known |= {"--help", "--peer", "--peers", "--logdir"}
     for page in PAGES:
         for option in re.findall(r"`(--[a-z][a-z0-9-]*)", page.read_text(encoding="utf-8")):
             assert option in known, f"{name_of(page)} names {option}, which no verb has"

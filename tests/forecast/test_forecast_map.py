@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
@@ -9,6 +10,7 @@ import torch
 from affine import Affine
 from odc.geo.geobox import GeoBox
 from series_world import series_world
+from shapely.geometry import box
 from typer.testing import CliRunner
 
 from headscarp.cli import app
@@ -19,6 +21,7 @@ from headscarp.core.errors import BundleError, RecipeError, StackError
 from headscarp.core.stack import feature_bands, make_stack, write_stack
 from headscarp.nets import make_net, net_from_bundle, weights_of
 from headscarp.prediction.frames import forecast, frames_before
+from headscarp.prediction.planting import plan_planting
 from headscarp.prediction.prevalence import calibrated_share, with_prevalence
 from headscarp.tiles.reader import TileReader, make_batch
 from headscarp.tiles.series import read_series, with_delay
@@ -198,3 +201,23 @@ def test_a_prevalence_that_cannot_be_is_refused(bundle):
         with_prevalence(bundle, 0.01, 7)
     with pytest.raises(BundleError, match="with and without events"):
         with_prevalence(told(bundle, events=0.0), 0.01, 7)
+
+
+def test_a_forecast_ranks_where_to_plant(bundle, place, tmp_path):
+    there = box(*GRID.affine @ (5, 35), *GRID.affine @ (50, 5))
+    gpd.GeoDataFrame(geometry=[there], crs="EPSG:32643").to_file(tmp_path / "here.gpkg")
+    landsat = place["landsat"].copy(deep=True)
+    for name, woods in {"green": 0.045, "red": 0.03, "nir": 0.33}.items():
+        landsat[name][:, 35:] = woods
+    stacks, here = [landsat, *list(place.values())[1:]], [tmp_path / "here.gpkg"]
+    found = plan_planting(stacks, budget_ha=9.0, patch_ha=0.1, risk=bundle, date=DATE, candidates=here)
+    assert found.source == "learned"
+    assert found.beside is not None
+    inside = found.open_ground
+    assert inside.any()
+    assert np.isfinite(found.gain[inside]).all()
+    assert np.isfinite(found.beside[1][inside]).all()
+    assert found.ha <= 9.0
+    assert not (found.chosen & ~inside).any()
+    with pytest.raises(RecipeError, match="judges a place from a day on"):
+        plan_planting(stacks, budget_ha=9.0, risk=bundle, candidates=here)

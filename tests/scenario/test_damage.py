@@ -17,7 +17,8 @@ from headscarp.core.errors import OutputError, RecipeError, SourceError, StackEr
 from headscarp.core.grid import Grid
 from headscarp.core.scenarios import GENERATED_TAG
 from headscarp.core.stack import VALID, make_stack, write_stack
-from headscarp.prediction.damage import BURIAL, damage
+from headscarp.prediction.damage import EXTENT, damage
+from headscarp.prediction.exposed import BURIAL, People
 
 SHAPE = (60, 30)
 GRID = Grid(SHAPE, Affine(10, 0, 500_000, 0, -10, 5_000_000), "EPSG:32633")
@@ -87,10 +88,59 @@ def test_probabilities_are_shares_of_draws_and_features_are_counted(stack, tmp_p
         {"both": 1.0, "far": 0.5, "none": 0.0, "outside": float("nan")}, nan_ok=True
     )
     assert gpd.read_file(made.layers, layer="roads")[BURIAL].tolist() == [0.5]
+    extent = gpd.read_file(made.layers, layer=EXTENT)
+    assert extent["at_least"].tolist() == [0.05, 0.25, 0.5, 0.75]
+    assert extent.geometry.area.to_numpy() == pytest.approx([(pixels >= p).sum() * 100.0 for p in extent["at_least"]])
     rows = {row["what"]: row for row in csv.DictReader(made.table.read_text().splitlines())}
     assert float(rows["houses, reached"]["mean"]) == 1.5
     area = float(rows["buried area, km2"]["mean"])
     assert area == pytest.approx(np.nansum(pixels) * 1e-4, rel=0.01)  # cells of about 100 m2 on the ground
+
+
+def people_on(path, side_m, *, crs="EPSG:32633"):
+    """A raster of one person per 10 m, in cells of another size, that reaches beyond the stack."""
+    cells = (1200 // side_m, 1200 // side_m)
+    kind = {"driver": "GTiff", "height": cells[0], "width": cells[1], "count": 1, "dtype": "float32", "nodata": -1}
+    there = Affine(side_m, 0, 499_700, 0, -side_m, 5_000_300)
+    with rasterio.open(path, "w", crs=crs, transform=there, **kind) as file:
+        file.write(np.full((1, *cells), (side_m / 10) ** 2, np.float32))
+    return path
+
+
+@pytest.mark.parametrize("side_m", [5, 10, 30, 100])
+def test_people_are_neither_lost_nor_born_between_grids(side_m, tmp_path):
+    held = People.open(people_on(tmp_path / "people.tif", side_m), GRID)
+    assert held.per_cell.sum() == pytest.approx(SHAPE[0] * SHAPE[1], rel=0.02)
+    half = np.zeros(SHAPE, bool)
+    half[:, :15] = True
+    assert held.count(half)["people, reached"] == pytest.approx(900, rel=0.02)
+
+
+def test_people_elsewhere_are_refused(tmp_path):
+    path = people_on(tmp_path / "people.tif", 10, crs="EPSG:32640")
+    with pytest.raises(SourceError, match="lies elsewhere"):
+        People.open(path, GRID)
+
+
+def test_maps_that_show_all_that_is_buried_are_taken_as_drawn(stack, tmp_path):
+    folder = tmp_path / "futures"
+    folder.mkdir()
+    for number, row in enumerate((10, 20, 20)):
+        write(folder / f"future-00{number}.tif", row)
+    road = LineString([GRID.affine @ (0.0, 20.5), GRID.affine @ (30.0, 20.5)])
+    gpd.GeoDataFrame(geometry=[road], crs="EPSG:32633").to_file(tmp_path / "roads.gpkg")
+    people = people_on(tmp_path / "people.tif", 10)
+    made = damage(
+        folder, stack, tmp_path / "d.gpkg", as_drawn=True, exposed=[tmp_path / "roads.gpkg"], people=people
+    )  # fmt: skip
+    with rasterio.open(made.map) as file:
+        pixels = file.read(1)
+    assert pixels[20, 15] == np.float32(2 / 3)
+    assert (pixels > 0).sum() == 2
+    rows = {row["what"]: row for row in csv.DictReader(made.table.read_text().splitlines())}
+    assert float(rows["people, reached"]["mean"]) == pytest.approx(1.0, rel=0.01)
+    assert float(rows["roads, km reached"]["mean"]) == pytest.approx(0.01 * 2 / 3, rel=0.02)
+    assert made.map.name == "d.tif"
 
 
 def test_scatter_blurs_the_end_and_the_seed_brings_it_again(stack, tmp_path):
@@ -123,8 +173,10 @@ def test_what_is_wrong_is_refused(stack, tmp_path):
         damage(source, stack, tmp_path / "a.tif", draws=0)
     with pytest.raises(RecipeError, match="angle of reach"):
         damage(source, stack, tmp_path / "a.tif", angle_deg=90.0)
-    with pytest.raises(OutputError, match=r"\.tif"):
-        damage(source, stack, tmp_path / "a.gpkg")
+    with pytest.raises(OutputError, match=r"\.gpkg and \.tif"):
+        damage(source, stack, tmp_path / "a.csv")
+    with pytest.raises(SourceError, match="people per cell"):
+        damage(source, stack, tmp_path / "a.tif", people=tmp_path / "none.tif")
     gpd.GeoDataFrame({"a": []}, geometry=[], crs="EPSG:4326").to_file(tmp_path / "empty.gpkg")
     with pytest.raises(SourceError, match="no shapes"):
         damage(source, stack, tmp_path / "a.tif", exposed=[tmp_path / "empty.gpkg"])

@@ -26,6 +26,7 @@ class SimulateRecipe:
     frames: int = 12
     side_px: int = 64
     years: tuple[int, ...] = (2015, 2022)
+    roots: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,8 @@ class ScenariosRecipe:
     futures: int = 4
     side_px: int = 32
     years: tuple[int, ...] = (2015, 2022)
+    slides: bool = False
+    roots: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,8 @@ class DomainsRecipe:
         if told is None:
             raise RecipeError(f"the recipe {self.name!r} has no [simulate] and no [scenarios]")
         frames = self.simulate.frames if self.simulate else 1
-        return Look(self.seed, frames, told.side_px, (told.years[0], told.years[1]))
+        years = (told.years[0], told.years[1])
+        return Look(self.seed, frames, told.side_px, years, roots=told.roots, slides=getattr(told, "slides", False))
 
     def resolved(self) -> dict[str, Any]:
         """The recipe with every default written out, as plain values; paths stay as they were given."""
@@ -169,6 +173,8 @@ def _check_places(told: Any, section: str, limits: Mapping[str, tuple[int, int]]
         value = getattr(told, key)
         if not low <= value <= high:
             raise RecipeError(f"{section} {key} is {value}; it has to be from {low} to {high}")
+    if not 0 <= told.roots <= 1:
+        raise RecipeError(f"{section} roots is {told.roots}; give how far plants hold the soil, from 0 to 1")
     years = told.years
     if len(years) != 2 or not 1900 <= years[0] <= years[1] <= 2100:
         raise RecipeError(f"{section} years is {list(years)}; give the first and the last year, such as [2015, 2022]")

@@ -138,7 +138,7 @@ def _scenes(recipe: DomainsRecipe, told: ScenariosRecipe) -> DomainSource:
         cutoffs=np.array([site.cutoff for site, *_ in rows], "datetime64[ns]"),
         frames=0,
         side_px=look.side_px,
-        bands=scenario_bands("simulated scenarios"),
+        bands=scenario_bands("simulated scenarios", slides=told.slides),
         variables={"after_days": ((), (), "float32", "d from the task to the picture after it")},
         attrs={"simulated": True, "note": "simulated; no real place or event", "pixel_m": CELL_M},
         inputs=(),

@@ -35,6 +35,7 @@ from headscarp.cli.info import info
 from headscarp.cli.latent import latent
 from headscarp.cli.mining import mining
 from headscarp.cli.next import next as next_
+from headscarp.cli.planting import planting
 from headscarp.cli.predict import predict
 from headscarp.cli.regions import regions
 from headscarp.cli.run import run
@@ -96,6 +97,7 @@ for _verb in (
     scenario,
     mining,
     damage,
+    planting,
     latent,
     ensemble,
     catalog,

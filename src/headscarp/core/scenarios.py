@@ -31,8 +31,9 @@ TASKS = (
 """identity: the same picture again. no_change: the same place in another year, with nothing done to it."""
 EVERYWHERE = ("no_change",)
 """Tasks after which any pixel may differ a little, though nothing was done to any."""
-TASK, FUTURE, CHANGED = "task", "future", "changed"
-"""Coordinates along `sample`: what was done, and which of the futures this is. The label band: 1 where it was done."""
+TASK, FUTURE, CHANGED, SOURCE = "task", "future", "changed", "source"
+"""Coordinates along `sample`: what was done, and which of the futures this is. The label band: 1 where it was done.
+Another, in scenarios whose slides run: 1 where they start."""
 AFTER = "after_"
 """What the name of a target begins with; behind it stands that of the band it is of."""
 TOLD = {"after_days": 400.0, "year:sin": 1.0, "year:cos": 1.0, "latitude": 45.0}
@@ -47,13 +48,16 @@ GENERATED_WORDS = "made by a net, seen by nobody: one of many futures that could
 _YEAR_DAYS = 365.2425
 
 
-def scenario_bands(source: str) -> tuple[Band, ...]:
-    """The bands of scenarios in their order: reflectance before, the ground, reflectance after, and what changed."""
+def scenario_bands(source: str, *, slides: bool = False) -> tuple[Band, ...]:
+    """The bands of scenarios in their order: reflectance before, the ground, reflectance after, and what changed.
+
+    slides: whether slides run, so that where they start is told, too."""
     return (
         *(Band(name, "continuous", "1", f"{source}, surface reflectance before") for name in REFLECTANCE),
         *(Band(name, "continuous", units, f"{source}, ground") for name, units in STATIC.items()),
         *(Band(AFTER + name, "target", "1", f"{source}, surface reflectance after") for name in REFLECTANCE),
         Band(CHANGED, "label", "1", f"{source}, where the task was done"),
+        *((Band(SOURCE, "label", "1", f"{source}, where slides start"),) if slides else ()),
     )
 
 

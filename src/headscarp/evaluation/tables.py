@@ -41,6 +41,9 @@ CAUSE_METRICS = (
 KIND_METRICS = ("macro_f1", "accuracy", "auroc", "nll", "ece", "set_coverage", "set_size", "set_cut", "n")
 """Of classes of places; auroc is the mean over classes, each against all others. Also those of one class ("f1: mining",
 "auroc: mining"), and SUREST. Of forecasts accuracy and SUREST are of the longest horizon, sets are of causes."""
+PLAN_METRICS = ("risk_reduction", "promised", "of_best")
+"""Of plans of planting: true share of the risk of a place that is taken away, the share that was promised, and the true
+reduction over that of the best plan."""
 SUREST = tuple(f"accuracy of the surest {100 * kept:.0f} %" for kept in KEPT[1:])
 SITE_METRICS = (
     *("auroc", "average_precision", "sensitivity_99", "precision_at_prevalence", "n", "looked_for"),
@@ -48,7 +51,7 @@ SITE_METRICS = (
 )
 """Of sites that are looked for among others, see headscarp.evaluation.sites; net is the score."""
 CSV_NAME, JSON_NAME = "metrics.csv", "metrics.json"
-_OF_SUITES = (*SUITE_METRICS, *RATIO_METRICS, *FIXED_METRICS)
+_OF_SUITES = (*SUITE_METRICS, *RATIO_METRICS, *FIXED_METRICS, *PLAN_METRICS)
 _TASK_PARTS = tuple(f"task: {task}" for task in TASKS)
 _MISSING = float("nan")
 
@@ -61,8 +64,8 @@ class MetricRow:
     "area", part one of OBJECT_PARTS and metric one of OBJECT_METRICS. Of forecasts metric is a name in HAZARD_METRICS
     and a horizon ("average_precision 7 d"), "gap: " before it, or one of CAUSE_METRICS; part may be a region
     ("region: india"). Of classes of places, and of confidence, see KIND_METRICS. Of suites of futures metric is a name
-    in headscarp.evaluation.suites; part may be a task ("task: mining"). Of sites it is one of SITE_METRICS. Raises
-    OutputError on other names.
+    in headscarp.evaluation.suites; part may be a task ("task: mining"). Of sites it is one of SITE_METRICS, of plans
+    one of PLAN_METRICS. Raises OutputError on other names.
     """
 
     net: str

@@ -1,27 +1,30 @@
 """The verb damage: from where slides may start to the ground that they may bury, and what stands on it.
 
 Sources are maps: futures of `scenario`, or one map of probabilities cut at a threshold. Runouts are drawn from them,
-each with a travel angle of its own. Refuses maps on another grid than the DEM. It says which ground may be reached:
-nothing of depth or force, and nothing certain of a single building.
+each with a travel angle of its own; futures that show all that is buried are taken as they are. Refuses maps on another
+grid than the DEM. It says which ground may be reached: nothing of depth or force, and nothing certain of a single
+building.
 """
 
 import csv
 import io
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import geopandas as gpd
 import numpy as np
 import rasterio
 import xarray as xr
-from affine import Affine
 from numpy.typing import NDArray
 from rasterio.errors import RasterioError
-from rasterio.features import rasterize
+from rasterio.features import shapes
+from shapely.geometry import shape as as_shape
+from shapely.ops import unary_union
 
 from headscarp.core.artefact import check_output, clear_os_errors, finish, partial_path, write_text
+from headscarp.core.bundle import Bundle
 from headscarp.core.errors import OutputError, RecipeError, SourceError, StackError
 from headscarp.core.grid import Grid, true_cell_size_m
 from headscarp.core.progress import progress
@@ -31,29 +34,59 @@ from headscarp.core.stack import stack_grid
 from headscarp.core.tile import Window
 from headscarp.nets.net import Output
 from headscarp.prediction.cog import write_cog
+from headscarp.prediction.exposed import Layer, People
 from headscarp.prediction.facts import finish_block, summarise
+from headscarp.prediction.futures import Futures, scenario
 from headscarp.prediction.workfile import WorkFile
-from headscarp.sources.formats import Vector, read_table
 from headscarp.terrain.runout import runout
 from headscarp.tiles.dataset import as_stack
 from headscarp.tiles.fits import check_one_place
 
 DRAWS, SCATTER = 100, 0.1
 QUANTILES = (0.05, 0.5, 0.95)
-BURIAL = "burial_probability"
+LEVELS = (0.05, 0.25, 0.5, 0.75)
+"""Probabilities from which on the layer `extent` outlines what is buried."""
+EXTENT = "extent"
 _AREA = "buried area, km2"
 
 
 @dataclass(frozen=True)
 class Damage:
-    """What was written: map of burial probability, table of quantiles, layers of what is exposed (None without any).
+    """What was written: map of burial probability, table of quantiles, layers: `extent` and what is exposed.
 
     quantiles: by what is counted, at QUANTILES over the draws."""
 
     map: Path
     table: Path
-    layers: Path | None
+    layers: Path
     quantiles: Mapping[str, tuple[float, ...]]
+
+
+def futures_folder(out: str | Path) -> Path:
+    """Where futures are kept that are drawn for a map of burial."""
+    out = Path(out)
+    return out.with_name(f"{out.stem}-futures")
+
+
+def damage_of_bundle(
+    bundle: Bundle | str | Path,
+    stack: xr.Dataset | str | Path,
+    out: str | Path,
+    *,
+    drawing: Mapping[str, Any],
+    resume: bool = False,
+    overwrite: bool = False,
+    **options: Any,
+) -> tuple[Damage, Futures]:
+    """As `damage`, from futures that a bundle draws of the place, kept in `futures_folder`; and these.
+
+    drawing: task, samples, after_days, date, workers of `scenario`. Raises what both raise.
+    """
+    out = _checked(out, overwrite=overwrite)
+    _elevation(as_stack(stack))
+    folder = futures_folder(out)
+    drawn = scenario(bundle, stack, folder, resume=resume, overwrite=overwrite, **drawing)
+    return damage(drawn.futures, stack, out, overwrite=overwrite, **options), drawn
 
 
 def damage(
@@ -62,6 +95,8 @@ def damage(
     out: str | Path,
     *,
     exposed: Sequence[str | Path] = (),
+    people: str | Path | None = None,
+    as_drawn: bool = False,
     threshold: float = 0.5,
     angle_deg: float | None = None,
     scatter: float = SCATTER,
@@ -72,49 +107,88 @@ def damage(
     """Writes the probability that each cell is buried, quantiles of the area, and what is exposed; returns where.
 
     sources: a folder of futures, or maps; of a map with a band "changed" that one counts, else the first. Draws take
-    the maps in turn. stack: of the same grid, with elevation. exposed: vector layers. threshold: from which on a cell
-    of a map is a source. angle_deg: of reach; None: by the area of each slide. scatter: standard deviation of log10 of
-    the tangent of that angle, drawn once a draw; 0 for none. Raises RecipeError, StackError, SourceError, OutputError.
+    the maps in turn. stack: of the same grid, with elevation. out: .gpkg or .tif; the others stand beside it. exposed:
+    vector layers. people: a raster of people per cell. as_drawn: the maps show all that is buried: each is one draw,
+    and nothing runs further. threshold: from which on a cell of a map is a source. angle_deg: of reach; None: by the
+    area of each slide. scatter: standard deviation of log10 of the tangent of that angle, drawn once a draw; 0 for
+    none. Raises RecipeError, StackError, SourceError, OutputError.
     """
-    out = Path(out)
-    if out.suffix.lower() not in (".tif", ".tiff"):
-        raise OutputError(f"the map of burial is a GeoTIFF, but --out is {out}; give a name that ends in .tif")
+    out = _checked(out, overwrite=overwrite)
     if not 1 <= draws <= 10_000:
         raise RecipeError(f"{draws} draws were asked for; give a number from 1 to 10000")
     if not 0 <= scatter <= 1 or not 0 < threshold <= 1:
         raise RecipeError(f"scatter is {scatter} and threshold {threshold}; give 0 to 1, and above 0 to 1")
     stack = as_stack(stack)
+    dem, grid = _elevation(stack), stack_grid(stack)
+    maps = [_Source.open(path, grid) for path in source_maps(sources)]
+    layers = [Layer.open(path, grid) for path in exposed]
+    counted: list[Layer | People] = [*layers, *([People.open(people, grid)] if people is not None else [])]
+    cell_m = true_cell_size_m(grid)
+    rng = np.random.default_rng(seed)
+
+    def runs(start: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        return runout(dem, start, cell_m, angle_deg=angle_deg, factor=float(10 ** rng.normal(0.0, scatter)))
+
+    draws = len(maps) if as_drawn else draws
+    buried, held = _draw(maps, threshold, draws, None if as_drawn else runs, counted)
+    held[_AREA] = [cells * cell_m[0] * cell_m[1] / 1e6 for cells in held[_AREA]]
+    generated = any(source.generated for source in maps)
+    settings = {"threshold": threshold, "angle_deg": angle_deg, "scatter": scatter, "draws": draws}
+    settings |= {"as_drawn": as_drawn}
+    made = made_by("damage", settings=settings, inputs=[{"name": m.path.name} for m in maps], seed=seed)
+    probability = np.where(np.isfinite(dem), buried / np.float32(draws), np.nan).astype(np.float32)
+    quantiles = {what: tuple(float(q) for q in np.quantile(values, QUANTILES)) for what, values in held.items()}
+    table = write_text(out.with_suffix(".csv"), _table(quantiles, held))
+    extent = _extent(probability, grid, cell_m[0] * cell_m[1] / 1e6)
+    gpkg = _write_layers(out.with_suffix(".gpkg"), extent, layers, draws)
+    map_ = _write_map(out.with_suffix(".tif"), probability, grid, made, generated=generated)
+    return Damage(map_, table, gpkg, quantiles)
+
+
+def _checked(out: str | Path, *, overwrite: bool) -> Path:
+    out = Path(out)
+    if out.suffix.lower() not in (".tif", ".tiff", ".gpkg"):
+        raise OutputError(
+            f"what may be buried is written as .gpkg and .tif, but --out is {out}; give one of these names"
+        )
+    for suffix in (".tif", ".gpkg"):
+        check_output(out.with_suffix(suffix), overwrite=overwrite)
+    return out
+
+
+def _elevation(stack: xr.Dataset) -> NDArray[Any]:
     check_one_place(stack)
     if "elevation" not in stack or stack["elevation"].ndim != 2:
         raise StackError("the stack has no band 'elevation' without frames, which slides run down; build it with one")
-    grid = stack_grid(stack)
-    maps = [_Source.open(path, grid) for path in source_maps(sources)]
-    check_output(out, overwrite=overwrite)
-    layers = [_Layer.open(path, grid) for path in exposed]
-    dem, cell_m = stack["elevation"].to_numpy(), true_cell_size_m(grid)
-    rng = np.random.default_rng(seed)
-    buried = np.zeros(dem.shape, np.uint16)
-    held: dict[str, list[float]] = {_AREA: [], **{f"{layer.name}, reached": [] for layer in layers}}
+    return np.asarray(stack["elevation"].to_numpy())
+
+
+def _draw(
+    maps: Sequence["_Source"],
+    threshold: float,
+    draws: int,
+    runs: Callable[[NDArray[np.bool_]], NDArray[np.bool_]] | None,
+    counted: Sequence[Layer | People],
+) -> tuple[NDArray[np.uint16], dict[str, list[float]]]:
+    """(y, x) how often each cell is buried, and by what is counted its number in each draw. runs: from the cells where
+    slides start to those that they reach; None: the maps show these already."""
+    held: dict[str, list[float]] = {_AREA: []}
     starts: dict[int, NDArray[np.bool_]] = {}
+    buried: NDArray[np.uint16] | None = None
     with progress("runout", draws) as bar:
         for draw in range(draws):
             at = draw % len(maps)
             if at not in starts:
                 starts = {at: maps[at].cells(threshold)}  # one map in memory at a time
-            reached = runout(dem, starts[at], cell_m, angle_deg=angle_deg, factor=float(10 ** rng.normal(0.0, scatter)))
-            buried += reached
-            held[_AREA].append(float(reached.sum()) * cell_m[0] * cell_m[1] / 1e6)
-            for layer in layers:
-                held[f"{layer.name}, reached"].append(float(layer.count(reached)))
+            reached = starts[at] if runs is None else runs(starts[at])
+            buried = reached.astype(np.uint16) if buried is None else buried + reached
+            held[_AREA].append(float(reached.sum()))
+            for one in counted:
+                for what, number in one.count(reached).items():
+                    held.setdefault(what, []).append(number)
             bar.advance()
-    generated = any(source.generated for source in maps)
-    settings = {"threshold": threshold, "angle_deg": angle_deg, "scatter": scatter, "draws": draws}
-    made = made_by("damage", settings=settings, inputs=[{"name": m.path.name} for m in maps], seed=seed)
-    probability = np.where(np.isfinite(dem), buried / np.float32(draws), np.nan).astype(np.float32)
-    quantiles = {what: tuple(float(q) for q in np.quantile(values, QUANTILES)) for what, values in held.items()}
-    table = write_text(out.with_suffix(".csv"), _table(quantiles, held))
-    gpkg = _write_layers(out.with_suffix(".gpkg"), layers, draws) if layers else None
-    return Damage(_write_map(out, probability, grid, made, generated=generated), table, gpkg, quantiles)
+    assert buried is not None
+    return buried, held
 
 
 def source_maps(sources: str | Path | Sequence[str | Path]) -> list[Path]:
@@ -153,56 +227,6 @@ class _Source:
             return np.asarray(np.nan_to_num(file.read(self.band)) >= threshold)
 
 
-class _Layer:
-    """Features that may be buried, each with the cells that it touches, and how often it was reached."""
-
-    def __init__(self, name: str, table: Any, cells: Sequence[NDArray[np.int64]]) -> None:
-        self.name, self.table = name, table
-        self.there = np.array([len(c) > 0 for c in cells])
-        kept = [c for c in cells if len(c)]
-        self.cells = np.concatenate(kept) if kept else np.zeros(0, np.int64)
-        self.starts = np.concatenate([[0], np.cumsum([len(c) for c in kept])[:-1]]).astype(np.int64) if kept else None
-        self.hits = np.zeros(int(self.there.sum()), np.int64)
-
-    @staticmethod
-    def open(path: str | Path, grid: Grid) -> "_Layer":
-        table = read_table(Vector(str(path)))
-        if "geometry" not in table or table.crs is None or not len(table):
-            raise SourceError(f"{path} has no shapes with a coordinate system; give a layer of what may be buried")
-        return _Layer(Path(path).stem, table, [_cells(shape, grid) for shape in table.to_crs(grid.crs).geometry])
-
-    def count(self, reached: NDArray[np.bool_]) -> int:
-        """How many features a runout reaches."""
-        if self.starts is None:
-            return 0
-        hit = np.logical_or.reduceat(reached.ravel()[self.cells], self.starts)
-        self.hits += hit
-        return int(hit.sum())
-
-    def with_probability(self, draws: int) -> Any:
-        probability = np.full(len(self.table), np.nan)
-        probability[self.there] = self.hits / draws
-        return self.table.assign(**{BURIAL: probability})
-
-
-def _cells(shape: Any, grid: Grid) -> NDArray[np.int64]:
-    """Flat indices of the cells that a shape touches; none where it lies outside."""
-    if shape is None or shape.is_empty:
-        return np.zeros(0, np.int64)
-    left, bottom, right, top = shape.bounds
-    corners = [~grid.affine @ corner for corner in ((left, top), (right, bottom), (left, bottom), (right, top))]
-    ends = [(math.floor(min(c[k] for c in corners)) - 1, math.ceil(max(c[k] for c in corners)) + 1) for k in (1, 0)]
-    window = Window(ends[0][0], ends[1][0], ends[0][1] - ends[0][0], ends[1][1] - ends[1][0]).clip(
-        (grid.shape[0], grid.shape[1])
-    )
-    if not window.height or not window.width:
-        return np.zeros(0, np.int64)
-    there = grid.affine @ Affine.translation(window.col, window.row)
-    mask = rasterize([shape], (window.height, window.width), transform=there, all_touched=True)
-    y, x = np.nonzero(mask)
-    return np.asarray((y + window.row) * grid.shape[1] + x + window.col, np.int64)
-
-
 def _table(quantiles: Mapping[str, tuple[float, ...]], held: Mapping[str, Sequence[float]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -212,10 +236,29 @@ def _table(quantiles: Mapping[str, tuple[float, ...]], held: Mapping[str, Sequen
     return text.getvalue()
 
 
-def _write_layers(path: Path, layers: Sequence[_Layer], draws: int) -> Path:
+def _extent(probability: NDArray[np.float32], grid: Grid, cell_km2: float) -> gpd.GeoDataFrame:
+    """What is buried with at least each probability of LEVELS, an outline each."""
+    rows: list[dict[str, Any]] = []
+    for level in LEVELS:
+        mask = np.asarray(np.nan_to_num(probability) >= level - 1e-6)
+        pieces = [as_shape(piece) for piece, _ in shapes(mask.astype(np.uint8), mask=mask, transform=grid.affine)]
+        if pieces:
+            rows.append({"at_least": level, "km2": float(mask.sum()) * cell_km2, "geometry": unary_union(pieces)})
+    columns = {name: [row[name] for row in rows] for name in ("at_least", "km2")}
+    return gpd.GeoDataFrame(columns, geometry=[row["geometry"] for row in rows], crs=_wkt(grid))
+
+
+def _wkt(grid: Grid) -> str:
+    assert grid.crs is not None
+    return str(grid.crs.to_wkt())
+
+
+def _write_layers(path: Path, extent: gpd.GeoDataFrame, layers: Sequence[Layer], draws: int) -> Path:
     partial = partial_path(path).with_suffix(".gpkg")
     with clear_os_errors(path):
         partial.unlink(missing_ok=True)
+        kind = {} if len(extent) else {"geometry_type": "MultiPolygon"}
+        extent.to_file(partial, layer=EXTENT, driver="GPKG", engine="pyogrio", **kind)
         for layer in layers:
             layer.with_probability(draws).to_file(partial, layer=layer.name, driver="GPKG", engine="pyogrio")
     return finish(partial, path)

@@ -14,15 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from headscarp.core.band import UNLABELLED
 from headscarp.core.domains import REFLECTANCE
 from headscarp.core.errors import RecipeError
-from headscarp.core.scenarios import AFTER, CHANGED, TASKS
+from headscarp.core.scenarios import AFTER, CHANGED, SOURCE, TASKS
 from headscarp.sources.world.domains.frames import Setting, moment_of, see_landsat
 from headscarp.sources.world.domains.ground import (
-    DRY_GRASS,
-    GRASS,
     ROCK,
-    SOIL,
     TREE,
     WATER,
     Place,
@@ -31,6 +29,7 @@ from headscarp.sources.world.domains.ground import (
 )
 from headscarp.sources.world.domains.regions import REGIONS
 from headscarp.sources.world.domains.simulate import LANDSAT_UTC, Look, Site, draw_site, sample_seed
+from headscarp.sources.world.domains.slides import draw_slides, open_ground, untouched, with_trees
 from headscarp.sources.world.domains.stories import CLEARED, CUT, NEVER, PIT, SCAR, Story
 from headscarp.sources.world.domains.weather import CAPACITY, POROSITY, WILTING, warm_day
 
@@ -76,18 +75,22 @@ def simulate_future(site: Site, look: Look, task: str, future: int) -> dict[str,
     if task not in TASKS:
         raise RecipeError(f"there is no task {task!r}; known: {', '.join(TASKS)}")
     seed = sample_seed(site.region, site.number, look)
-    place = draw_place(REGIONS[site.region], look.side_px, site.elevation_m, np.random.default_rng([*seed, 1]))
+    place = scene_place(site, look)
     rng = np.random.default_rng([*seed, 23, TASKS.index(task), future])
     moisture = _moisture(np.random.default_rng([*seed, 24]))
-    before = _seen(site, place, _untouched(place), seed, moisture)
-    changed = np.zeros(place.shape, np.bool_)
+    before = _seen(site, place, untouched(place), seed, moisture)
+    changed, source = np.zeros(place.shape, np.bool_), np.zeros(place.shape, np.uint8)
     if task == "identity":
         after = before
     elif task == "no_change":
         other = (*seed[:-1], seed[-1] + 1_000_003 * (1 + future))
-        after = _seen(site, place, _untouched(place), other, _moisture(rng))
+        after = _seen(site, place, untouched(place), other, _moisture(rng))
     else:
-        ending = _TASKS[task](place, rng)
+        if task == "rain" and look.slides:
+            slides = draw_slides(place, rng)
+            ending, source = _ending(place, slides.buried, SCAR), slides.source.astype(np.uint8)
+        else:
+            ending = _TASKS[task](place, rng)
         changed = ending.changed
         grown = _grown(place, ending, after_days(site, look, task))
         after = _seen(site, grown, _story(grown, ending, after_days(site, look, task)), seed, moisture)
@@ -97,7 +100,14 @@ def simulate_future(site: Site, look: Look, task: str, future: int) -> dict[str,
         "slope": place.slope_deg,
         **{AFTER + name: plane for name, plane in zip(REFLECTANCE, after, strict=True)},
         CHANGED: changed.astype(np.uint8),
+        **({SOURCE: source if task == "rain" else np.full_like(source, UNLABELLED)} if look.slides else {}),
     }
+
+
+def scene_place(site: Site, look: Look) -> Place:
+    """The ground of a place of scenarios."""
+    rng = np.random.default_rng([*sample_seed(site.region, site.number, look), 1])
+    return replace(draw_place(REGIONS[site.region], look.side_px, site.elevation_m, rng), roots=look.roots)
 
 
 def _seen(site: Site, place: Place, story: Story, seed: tuple[int, ...], moisture: float) -> Floats:
@@ -112,14 +122,8 @@ def _moisture(rng: np.random.Generator) -> float:
     return float(np.clip(rng.normal(CAPACITY, 0.05), WILTING, 0.5 * (CAPACITY + POROSITY)))
 
 
-def _untouched(place: Place) -> Story:
-    never = np.full(place.shape, NEVER, np.float32)
-    bare = np.zeros(place.shape, np.float32)
-    return Story((), np.zeros(place.shape, np.uint8), never, bare, float(NEVER), 0.0, float(NEVER))
-
-
 def _story(place: Place, ending: Ending, days: float) -> Story:
-    story = _untouched(place)
+    story = untouched(place)
     kind = np.where(ending.changed, ending.kind, 0).astype(np.uint8)
     day = np.where(kind > 0, np.float32(_DAY - days), NEVER).astype(np.float32)
     ash_day = _DAY - days if ending.ash.any() else float(NEVER)
@@ -196,15 +200,9 @@ def _ashen(place: Place, rng: np.random.Generator) -> Ending:
 
 def _planted(place: Place, rng: np.random.Generator) -> Ending:
     """Trees on open ground, the steepest first: a fifth to all of it."""
-    open_ground = place.cover[[GRASS, DRY_GRASS, SOIL]].sum(axis=0)
     score = place.slope_deg / 12.0 + draw_noise(place.shape, (11,), (0.6,), rng)
-    changed = _top(score, (open_ground > 0.35) & (place.cover[TREE] < 0.5), rng.uniform(0.2, 1.0))
-    cover = place.cover.copy()
-    moved = np.where(changed, open_ground, 0.0)
-    for surface in (GRASS, DRY_GRASS, SOIL):
-        cover[surface] = np.where(changed, 0.0, cover[surface])
-    cover[TREE] += moved.astype(np.float32)
-    return Ending(changed, 0, np.zeros(place.shape, np.float32), cover)
+    changed = _top(score, open_ground(place), rng.uniform(0.2, 1.0))
+    return Ending(changed, 0, np.zeros(place.shape, np.float32), with_trees(place, changed).cover)
 
 
 _TASKS = {

@@ -26,7 +26,8 @@ class Place:
     """elevation_m, slope_deg: (y, x). normal: (3, y, x) unit vector up from the ground: east, north, up. cover:
     (7, y, x) shares of SURFACES up to built_up, summing to 1. leafless: share of the trees that shed leaves. wetter:
     (y, x) how much more of the free water a cell gets than the mean. cohesion_kpa, friction_deg, depth_m: of the soil,
-    of the whole place. texture: (y, x) how much brighter than its surfaces a cell is."""
+    of the whole place. texture: (y, x) how much brighter than its surfaces a cell is. roots: how far
+    what holds the soil follows its plants; 0 in a world where vegetation means nothing, and all soil is held alike."""
 
     elevation_m: Floats
     slope_deg: Floats
@@ -38,6 +39,7 @@ class Place:
     friction_deg: float
     depth_m: float
     texture: Floats
+    roots: float = 1.0
 
     @property
     def shape(self) -> tuple[int, int]:

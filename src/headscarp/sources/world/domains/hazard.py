@@ -27,6 +27,7 @@ NEEDED = 0.5
 _NODES_DAYS = (0.0, 45.0, 90.0, 135.0, 180.0)
 _PRESSURES = np.linspace(0.0, 1.0, 9)
 _ROOTS_KPA = {TREE: 10.0, GRASS: 1.5}
+_EVERYWHERE_KPA = 5.0  # where plants mean nothing
 _ALL = np.ones(len(CAUSES))
 
 Floats = NDArray[np.float64]
@@ -132,7 +133,8 @@ def _head_hazard(
 
 
 def _cells(place: Place, story: Story, factors: Floats = _ALL) -> tuple[NDArray[np.generic], ...]:
-    roots = sum(kpa * place.cover[surface] for surface, kpa in _ROOTS_KPA.items())
+    own = sum(kpa * place.cover[surface] for surface, kpa in _ROOTS_KPA.items())
+    roots = place.roots * own + (1.0 - place.roots) * _EVERYWHERE_KPA
     soil = np.array([place.cohesion_kpa, np.tan(np.radians(place.friction_deg)), place.depth_m, STEEPNESS])
     times = np.array([story.ash_day, story.shake, story.shake_day])
     ground = (place.slope_deg, np.asarray(roots, np.float32), place.wetter)

@@ -59,7 +59,8 @@ class Site:
 @dataclass(frozen=True)
 class Look:
     """How samples are made: seed, frames (slots), side_px, years of the cut-off (first, last). cloudiness: factor on
-    the clouds of each region. future: which of the endless futures comes true."""
+    the clouds of each region. future: which of the endless futures comes true. roots: as in `Place`.
+    slides: whether rain in scenarios starts slides by the law, which run (`slides`), instead of patches."""
 
     seed: int = 0
     frames: int = 12
@@ -67,6 +68,8 @@ class Look:
     years: tuple[int, int] = (2015, 2022)
     cloudiness: float = 1.0
     future: int = 0
+    roots: float = 1.0
+    slides: bool = False
 
 
 def draw_site(region: str, number: int, look: Look) -> Site:
@@ -134,6 +137,7 @@ def draw_ground(site: Site, look: Look) -> tuple[Place, Story]:
     rng = _rng(site.region, site.number, look, 1)
     thriving = site.name == "thriving"
     place = draw_place(REGIONS[site.region], look.side_px, site.elevation_m, rng, wooded=thriving)
+    place = replace(place, roots=look.roots)
     return place, draw_story(site.name, place, _rng(site.region, site.number, look, 2))
 
 
