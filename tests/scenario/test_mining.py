@@ -38,6 +38,7 @@ from headscarp.tiles.splits import split_given
 from headscarp.train.fit import fit
 from headscarp.train.minescores import fit_scores, grouped
 from headscarp.train.minetable import read_scores, site_rows
+from headscarp.train.minetools import parts_of
 from headscarp.train.mining import find_mines
 from headscarp.train.plan import chosen_configs
 from headscarp.train.suites import judge_suites
@@ -230,6 +231,17 @@ def test_evidence_knows_the_task_that_came(home):
     assert as_told.shape == (6,)
     torch.testing.assert_close(as_told, again)
     assert (as_told < 0).all()
+
+
+def test_parts_are_those_that_the_generator_was_trained_on(home):
+    stack = open_stack(home / "pairs.zarr")
+    flow = open_bundle(home / "flow")
+    other = stack.assign_coords(part=("sample", np.full(stack.sizes["sample"], "test", object)))
+    part, kind = parts_of([flow, open_bundle(home / "kind"), open_bundle(home / "vae")], other)
+    assert kind == "given"
+    np.testing.assert_array_equal(part, [str(name) for name in stack["part"].to_numpy()])
+    elsewhere = other.assign_attrs(fingerprint="another")
+    assert set(parts_of([flow], elsewhere)[0]) == {"test"}
 
 
 def test_what_cannot_be_measured_is_refused(home, tmp_path):
