@@ -8,36 +8,30 @@ import numpy as np
 import pytest
 import shapely
 import torch
-from mining_world import BANDS, CLASSES, SIDE, write_mines
+from mining_world import CLASSES, SIDE, write_mines
 from scenes import TABLE
 from typer.testing import CliRunner
 
 from headscarp.assemble.domain_recipe import domains_recipe_from_dict
 from headscarp.assemble.domains import build_domains
-from headscarp.assemble.pairs import regions_of
 from headscarp.cli import app
 from headscarp.core.bundle import open_bundle
-from headscarp.core.errors import HeadscarpWarning, OutputError, RecipeError, SourceError, SplitError, StackError
+from headscarp.core.errors import OutputError, RecipeError, SplitError, StackError
 from headscarp.core.scenarios import check_scenarios
 from headscarp.core.stack import feature_bands, open_stack, with_label
 from headscarp.core.tile import Tile, Window
 from headscarp.evaluation.sites import (
     SiteTruth,
-    precision_at_prevalence,
-    sensitivity_at_specificity,
-    site_gains,
-    site_scores,
 )
 from headscarp.evaluation.tables import read_table
 from headscarp.nets import net_from_bundle
-from headscarp.nets.randomfeatures import RandomFeatures
-from headscarp.sources.areas import Ground, open_areas
+from headscarp.sources.areas import Ground
 from headscarp.tiles.pairs import as_scenes
 from headscarp.tiles.reader import TileReader, make_batch
 from headscarp.tiles.splits import split_given
 from headscarp.train.fit import fit
-from headscarp.train.minescores import fit_scores, grouped
 from headscarp.train.minetable import read_scores, site_rows
+from headscarp.train.minetools import parts_of
 from headscarp.train.mining import find_mines
 from headscarp.train.plan import chosen_configs
 from headscarp.train.suites import judge_suites
@@ -156,48 +150,6 @@ def test_nothing_is_called_unlicensed_without_a_layer_and_work_is_kept(evidence,
     assert not any("concession" in key for f in features_of(evidence).values() for key in f["properties"])
 
 
-def test_layers_that_will_not_do_are_refused(home, tmp_path):
-    near = [(-60.0, -8.0)]
-    box = shapely.box(-60.1, -8.1, -59.9, -7.9)
-    gpd.GeoDataFrame({"a": []}, geometry=[], crs=4326).to_file(tmp_path / "empty.gpkg")
-    with pytest.raises(SourceError, match="holds no protected areas at all"):
-        open_areas(tmp_path / "empty.gpkg", "protected areas", near)
-    with pytest.warns(UserWarning, match="'crs' was not provided"):
-        gpd.GeoDataFrame(geometry=[box]).to_file(tmp_path / "bare.gpkg")
-    with pytest.raises(SourceError, match="has no CRS"):
-        open_areas(tmp_path / "bare.gpkg", "concessions", near)
-    gpd.GeoDataFrame(geometry=[shapely.Point(-60, -8)], crs=4326).to_file(tmp_path / "points.gpkg")
-    with pytest.raises(SourceError, match="no polygons"):
-        open_areas(tmp_path / "points.gpkg", "concessions", near)
-    gpd.GeoDataFrame(geometry=[shapely.box(-8.1, -60.1, -7.9, -59.9)], crs=4326).to_file(tmp_path / "turned.gpkg")
-    with pytest.raises(SourceError, match="latitude where longitude belongs"):
-        open_areas(tmp_path / "turned.gpkg", "concessions", near)
-    bow = shapely.Polygon([(-60.1, -8.1), (-59.9, -7.9), (-59.9, -8.1), (-60.1, -7.9)])
-    gpd.GeoDataFrame(geometry=[bow, box], crs=4326).to_file(tmp_path / "bow.gpkg")
-    with pytest.warns(HeadscarpWarning, match="1 of its 2 polygons were invalid"):
-        areas = open_areas(tmp_path / "bow.gpkg", "concessions", near)
-    ground = Ground(-60.0, -8.0, (10, 10), 10.0)
-    assert areas.over(ground).area_m2 == pytest.approx(
-        10_000
-    )  # where two areas lie over each other, ground counts once
-    with pytest.raises(SourceError, match="no vector file"):
-        open_areas(tmp_path / "none.gpkg", "concessions", near)
-
-
-@pytest.mark.parametrize("crs", [4326, 3857, 32720, 5880])
-def test_hectares_do_not_depend_on_the_projection_of_a_layer(tmp_path, crs):
-    ground = Ground(-60.02, -8.01, (48, 48), 10.0)
-    mask = np.zeros((48, 48), np.bool_)
-    mask[:10, :20] = True
-    quarter = gpd.GeoDataFrame(geometry=[ground.lonlat(shapely.box(-240, 0, 0, 240))], crs="OGC:CRS84").to_crs(crs)
-    quarter.to_file(tmp_path / "quarter.gpkg")
-    areas = open_areas(tmp_path / "quarter.gpkg", "concessions", [(-60.02, -8.01)])
-    assert areas.over(ground).area_m2 == pytest.approx(240**2, rel=1e-4)
-    assert areas.over(ground, ground.cells(mask)).area_m2 == pytest.approx(200 * 100, rel=1e-4)
-    assert areas.over(ground, ground.cells(~mask & False)).area_m2 == 0
-    assert ground.cells(np.ones((48, 48), np.bool_)).equals(ground.square)
-
-
 def test_pairs_are_scenarios_without_date_or_place(home):
     stack = open_stack(home / "pairs.zarr")
     scenes = check_scenarios(as_scenes(stack))
@@ -230,6 +182,17 @@ def test_evidence_knows_the_task_that_came(home):
     assert as_told.shape == (6,)
     torch.testing.assert_close(as_told, again)
     assert (as_told < 0).all()
+
+
+def test_parts_are_those_that_the_generator_was_trained_on(home):
+    stack = open_stack(home / "pairs.zarr")
+    flow = open_bundle(home / "flow")
+    other = stack.assign_coords(part=("sample", np.full(stack.sizes["sample"], "test", object)))
+    part, kind = parts_of([flow, open_bundle(home / "kind"), open_bundle(home / "vae")], other)
+    assert kind == "given"
+    np.testing.assert_array_equal(part, [str(name) for name in stack["part"].to_numpy()])
+    elsewhere = other.assign_attrs(fingerprint="another")
+    assert set(parts_of([flow], elsewhere)[0]) == {"test"}
 
 
 def test_what_cannot_be_measured_is_refused(home, tmp_path):
@@ -268,65 +231,6 @@ def test_sites_without_any_known_class_are_ranked_by_evidence(home, tmp_path):
     assert np.isnan(found.chance).all()
     assert found.lost == (("val_3", "no pixel is seen in both pictures"),)
     assert len(found.names) == len(rows) - 1
-
-
-def test_metrics_of_sites_by_hand():
-    p = np.array([5.0, 4.0, 3.0, 2.0, 1.0, 0.0])
-    y = np.array([1.0, 1.0, 0.0, 1.0, 0.0, 0.0])
-    once = np.ones((1, 6))
-    assert sensitivity_at_specificity(p, y, once)[0] == pytest.approx(2 / 3)
-    assert precision_at_prevalence(p, y, once, prevalence=0.01)[0] == pytest.approx(0.01 / (0.01 + 0.99 / 3))
-    assert precision_at_prevalence(p, y, once, prevalence=0.5)[0] == pytest.approx(0.75)
-    flat = np.zeros(6)
-    assert precision_at_prevalence(flat, y, once, prevalence=0.01)[0] == pytest.approx(0.01)
-    assert sensitivity_at_specificity(flat, y, once)[0] == 0
-    truth = SiteTruth(y, np.full(6, ""), np.arange(6))
-    found = site_scores(p, truth, 0.01, np.random.default_rng(0))
-    assert found["auroc"].value == pytest.approx(8 / 9)
-    assert found["looked_for"].value == 3
-    gain = site_gains(p, p, truth, np.random.default_rng(0))["gain: auroc"]
-    assert (gain.value, gain.low, gain.high) == (0, 0, 0)
-
-
-def test_a_score_that_says_nothing_adds_nothing():
-    rng = np.random.default_rng(0)
-    holds = (np.arange(200) % 2).astype(float)
-    groups = {"kind": (holds + rng.normal(0, 0.6, 200))[:, None], "scenarios": rng.normal(size=(200, 6))}
-    fit_part = np.arange(200) < 120
-    fitted = fit_scores(groups, holds, fit_part, np.arange(200) // 4)
-    test = ~fit_part
-    assert fitted.share == 0.5
-    assert np.corrcoef(fitted.scores["all"][test], fitted.scores["kind"][test])[0, 1] > 0.95
-    assert ((fitted.scores["direct"][test] > 0) == (holds[test] == 1)).mean() > 0.75
-
-
-def test_what_is_hard_to_explain_at_all_is_no_mine_for_that():
-    tasks = ("mining", "no_change", "rain")
-    hard = np.array([1.0, 100.0])
-    numbers = {f"evidence: {task}": -hard for task in tasks}
-    numbers |= {f"scenarios: {space}, {task}": hard for space in ("a", "b") for task in tasks}
-    numbers |= {"evidence: mining": -hard + 2, "latents: moved": hard, "scenarios: b, rain": hard + 4}
-    groups = grouped(numbers, tasks)
-    np.testing.assert_allclose(groups["evidence"], [[2], [2]])
-    np.testing.assert_allclose(groups["scenarios"], [[0, 2], [0, 2]])
-    np.testing.assert_allclose(groups["latents"][:, 0], hard)
-
-
-def test_regions_are_clusters_of_positions():
-    longitude = np.array([-70, -70.1, 10, 10.1, 179.9, -179.9])
-    found = regions_of(np.zeros(6), longitude, 3)
-    assert found[:4] == ["region 1", "region 1", found[2], found[2]]
-    assert found[4] == found[5]
-    assert len(set(found)) == 3
-    with pytest.raises(SourceError, match="regions were asked for"):
-        regions_of(np.array([np.nan, 0.0]), np.zeros(2), 2)
-
-
-def test_random_features_are_the_same_again_and_see_pictures_apart():
-    x = torch.randn(2, len(BANDS), 16, 16)
-    first, again = (RandomFeatures(len(BANDS))(x) for _ in range(2))
-    assert torch.equal(first, again)
-    assert not torch.equal(first[0], first[1])
 
 
 def test_runs_on_other_regions_are_judged_together(evidence, tmp_path):

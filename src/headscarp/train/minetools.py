@@ -4,7 +4,7 @@ Refuses generators that do not know mining, nets that read other bands than the 
 from sites that are to be judged.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from headscarp.core.bundle import Bundle
 from headscarp.core.errors import BundleError, RecipeError, SplitError, StackError
 from headscarp.core.samples import CLASS, PART, sample_ids
 from headscarp.core.scenarios import AFTER, TASK, is_scenarios, task_code
-from headscarp.core.stack import feature_bands, fingerprint
+from headscarp.core.stack import feature_bands, fingerprint, with_label
 from headscarp.evaluation.hazards import Floats
 from headscarp.evaluation.kinds import KIND
 from headscarp.nets import NETS, net_from_bundle
@@ -24,6 +24,7 @@ from headscarp.nets.futures import FutureNet
 from headscarp.nets.net import Net
 from headscarp.nets.vae import VAE
 from headscarp.tiles.fits import check_fits
+from headscarp.tiles.pairs import as_scenes
 from headscarp.tiles.splits import split_from_json
 from headscarp.train.measured import Instruments
 
@@ -96,8 +97,9 @@ def parts_of(bundles: Sequence[Bundle], stack: xr.Dataset) -> tuple[NDArray[np.s
 
     Raises SplitError where a bundle was trained on this stack and has learned from a sample of another part than train.
     """
-    count, key = stack.sizes["sample"], fingerprint(stack)
-    same = [bundle for bundle in bundles if _trained_on(bundle.made, key)]
+    count, scenes = stack.sizes["sample"], as_scenes(stack)
+    keys = {fingerprint(one) for one in (stack, scenes, with_label(scenes))}  # as nets of each kind are trained on it
+    same = [bundle for bundle in bundles if _trained_on(bundle.made, keys)]
     if bundles and bundles[0] in same:
         part, kind = _split_parts(bundles[0], count), split_from_json(bundles[0].split).kind
     else:
@@ -113,12 +115,12 @@ def parts_of(bundles: Sequence[Bundle], stack: xr.Dataset) -> tuple[NDArray[np.s
     return part.astype(str), kind
 
 
-def _trained_on(made: Mapping[str, Any], key: str) -> bool:
-    """Whether what was made so was trained on the stack of this fingerprint; of an ensemble whether a member was."""
+def _trained_on(made: Mapping[str, Any], keys: Collection[str]) -> bool:
+    """Whether what was made so was trained on a stack of these fingerprints; of an ensemble whether a member was."""
     for item in made.get("inputs", ()):
-        if "inputs" in item and _trained_on(item, key):
+        if "inputs" in item and _trained_on(item, keys):
             return True
-        if item.get("name") == "stack" and str(item.get("fingerprint", "")).split(" ")[0] == key.split(" ")[0]:
+        if item.get("name") == "stack" and item.get("fingerprint") in keys:
             return True
     return False
 
