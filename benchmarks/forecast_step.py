@@ -217,7 +217,7 @@ def _clocked(stream: Iterable[Batch], waited: list[float]) -> Iterator[Batch]:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--places", type=int, default=140, help="simulated places of each of two regions")
+    parser.add_argument("--places", type=int, default=420, help="simulated places of each of two regions")
     return parser.parse_args()
 
 
