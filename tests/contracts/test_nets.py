@@ -38,6 +38,7 @@ ARGUMENTS: dict[str, dict] = {
     "kind": {"place_px": 16, "channels": 8, "classes": ["holds", "slides"]},
     "flow": {"base": 4, "levels": 1, "steps": 2, "change": ["slope"], "task": "mining"},
     "direct": {"base": 4, "levels": 1, "change": ["slope"], "task": "mining"},
+    "cgan": {"base": 4, "levels": 1, "latents": 3, "change": ["slope"], "task": "mining"},
 }
 NO_WEIGHTS = {"random", "spectral"}
 CANNOT_LEARN = {
@@ -51,6 +52,7 @@ CANNOT_LEARN = {
     "kind": "it judges places by their class; tests/forecast/test_kinds.py plants a rule for that",
     "flow": "it learns pictures; tests/scenario/test_future_nets.py plants a task",
     "direct": "it learns pictures; tests/scenario/test_future_nets.py plants a task",
+    "cgan": "it learns pictures against a critic; tests/scenario/test_adversarial.py plants a task",
 }
 MISSING_IS_LEFT_OUT = {
     "spectral": "where a band is missing the others decide; tests/nets/test_spectral_net.py",

@@ -22,7 +22,8 @@ BANDS = (Band("red", "continuous"), Band("nir", "continuous"), Band("slope", "co
 STATISTICS = Statistics({"red": 0.1, "nir": 0.3, "slope": 20.0}, {"red": 0.05, "nir": 0.1, "slope": 10.0})
 SMALL = {"base": 8, "levels": 1}
 MINING, IDENTITY, NO_CHANGE, RAIN = (TASKS.index(t) for t in ("mining", "identity", "no_change", "rain"))
-BOTH = pytest.mark.parametrize("name", ["flow", "direct"])
+EACH = pytest.mark.parametrize("name", ["flow", "direct", "cgan"])
+BY_CHANCE = pytest.mark.parametrize("name", ["flow", "cgan"])
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +59,7 @@ def world(count, seed, task=MINING, side=16):
     )  # fmt: skip
 
 
-@BOTH
+@EACH
 def test_identity_returns_its_input_whatever_was_learned(name):
     net, batch = new_net(name), world(2, 0, IDENTITY)
     with torch.no_grad():
@@ -67,7 +68,7 @@ def test_identity_returns_its_input_whatever_was_learned(name):
     assert made[:, 2].max() == 0
 
 
-@BOTH
+@EACH
 def test_what_the_gate_holds_back_stays_and_what_was_not_there_is_the_mean(name):
     net, batch = new_net(name), world(1, 0)
     batch.x[0, 0, 3, 3] = float("nan")
@@ -81,12 +82,24 @@ def test_what_the_gate_holds_back_stays_and_what_was_not_there_is_the_mean(name)
     assert torch.allclose(anywhere[:, 1], batch.x[:, 1] + 0.1)
 
 
-@BOTH
+@EACH
 def test_outputs_say_that_they_were_generated(name):
     assert all(output.name.startswith(f"{GENERATED}: ") for output in new_net(name).outputs)
 
 
-def test_futures_differ_by_number_and_by_place_and_come_again():
+@BY_CHANCE
+def test_futures_differ_by_number_and_come_again_alone_or_beside_others(name):
+    net, batch = new_net(name), world(2, 0)
+    with torch.no_grad():
+        alone, many = net.picture(batch, 2), list(net.pictures(batch, (0, 2, 5)))
+    assert torch.equal(alone, many[1])
+    assert not torch.equal(many[0], many[1])
+
+
+def test_futures_of_flow_differ_by_place_and_those_of_cgan_are_of_one_kind():
+    z = [new_net("cgan").z(number) for number in (0, 1, 0)]
+    assert torch.equal(z[0], z[2])
+    assert not torch.equal(z[0], z[1])
     net, batch = new_net("flow"), world(2, 0)
     batch = replace(batch, x=batch.x[:1].repeat(2, 1, 1, 1))
     with torch.no_grad():
@@ -96,8 +109,9 @@ def test_futures_differ_by_number_and_by_place_and_come_again():
     assert not torch.equal(first[0], first[1])
 
 
-def test_the_task_and_the_numbers_steer():
-    net, batch = new_net("flow"), world(1, 0)
+@BY_CHANCE
+def test_the_task_and_the_numbers_steer(name):
+    net, batch = new_net(name), world(1, 0)
     with torch.no_grad():
         mined, rained = net.picture(batch, 0), net.picture(replace(batch, task=torch.tensor([RAIN])), 0)
         told = net.picture(replace(batch, metadata=torch.tensor([[300.0, 0.0, 1.0, 40.0]])), 0)
@@ -138,7 +152,7 @@ def test_unknown_tasks_bands_and_numbers_are_refused():
         make_net("flow", BANDS[2:], resolution_m=30, statistics=STATISTICS)
 
 
-@BOTH
+@EACH
 def test_a_bundle_knows_the_tasks_it_was_judged_by(name):
     net = new_net(name)
     assert net.known_tasks == ("identity",)

@@ -2,6 +2,7 @@
 one line and exit code 2."""
 
 import json
+from importlib import import_module
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,6 +20,7 @@ from headscarp.core.bundle import open_bundle
 from headscarp.core.errors import HeadscarpWarning, StackError
 from headscarp.core.scenarios import GENERATED_TAG, is_generated
 from headscarp.core.stack import make_stack, open_stack, stack_bands, stack_grid, write_stack
+from headscarp.prediction import drawing
 from headscarp.prediction.futures import scenario
 from headscarp.train.config import FitConfig
 from headscarp.train.fit import fit
@@ -31,6 +33,10 @@ net_arguments = { base = 4, levels = 1, steps = 2 }
 [train.direct]
 epochs = 1
 net_arguments = { base = 4, levels = 1 }
+
+[train.cgan]
+epochs = 2
+net_arguments = { base = 4, levels = 1, latents = 2 }
 """
 
 
@@ -50,12 +56,12 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """scenes.zarr, scene.zarr (a place on a grid), flow/ and direct/."""
+    """scenes.zarr, scene.zarr (a place on a grid), flow/, direct/ and cgan/."""
     folder = tmp_path_factory.mktemp("home")
     scenes = build_scenes(folder / "scenes.zarr")
     write_stack(scene_of(scenes), folder / "scene.zarr")
     (folder / "train.toml").write_text(CONFIG, encoding="utf-8")
-    for net in ("flow", "direct"):
+    for net in ("flow", "direct", "cgan"):
         words = ["train", folder / "scenes.zarr", "--net", net, "--out", folder / net, "--accelerator", "cpu"]
         done = run(*words, "--config", folder / "train.toml", "--workers", 1)
         assert done.code == 0, done.text
@@ -63,14 +69,19 @@ def home(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def futures(home):
+@pytest.fixture(scope="module", params=["flow", "cgan"])
+def futures(home, request):
     done = run(
-        "scenario", home / "flow", home / "scene.zarr", "--task", "mining", "--samples", 3, "--out", home / "futures",
+        "scenario", home / request.param, home / "scene.zarr", "--task", "mining", "--samples", 3,
+        "--out", home / f"futures of {request.param}",
         "--after-days", 200, "--date", "2020-07-01",
     )  # fmt: skip
     assert done.code == 0, done.text
-    return home / "futures"
+    return home / f"futures of {request.param}"
+
+
+def net_of(futures):
+    return futures.parent / futures.name.removeprefix("futures of ")
 
 
 def read(path):
@@ -108,7 +119,7 @@ def test_futures_differ_and_their_spread_is_what_it_says(futures, home):
 
 def test_the_same_again_with_more_futures_goes_on(futures, home):
     before = (futures / "future-002.tif").read_bytes()
-    words = ["scenario", home / "flow", home / "scene.zarr", "--task", "mining", "--samples", 4, "--out", futures]
+    words = ["scenario", net_of(futures), home / "scene.zarr", "--task", "mining", "--samples", 4, "--out", futures]
     told = ["--after-days", 200, "--date", "2020-07-01"]
     assert "exists already" in run(*words, *told).text
     done = run(*words, *told, "--resume")
@@ -119,8 +130,9 @@ def test_the_same_again_with_more_futures_goes_on(futures, home):
     run(*words[:-4], "--samples", 3, "--out", futures, *told, "--resume")  # as the others expect it
 
 
-def test_identity_gives_the_picture_back(home, tmp_path):
-    made = scenario(home / "flow", home / "scene.zarr", tmp_path / "same", task="identity", samples=1)
+@pytest.mark.parametrize("net", ["flow", "direct", "cgan"])
+def test_identity_gives_the_picture_back(home, tmp_path, net):
+    made = scenario(home / net, home / "scene.zarr", tmp_path / "same", task="identity", samples=1)
     stack = open_stack(home / "scene.zarr")
     valid = stack["valid"].to_numpy() == 1
     pixels = read(made.futures[0])[0]
@@ -128,11 +140,12 @@ def test_identity_gives_the_picture_back(home, tmp_path):
     assert np.nanmax(pixels[-1]) == 0
 
 
-def test_the_size_of_blocks_changes_nothing(home, tmp_path):
+@pytest.mark.parametrize("net", ["flow", "cgan"])
+def test_the_size_of_blocks_changes_nothing(home, tmp_path, net):
     scenes = open_stack(home / "scenes.zarr")
     large = scene_of(scenes, times=40)  # 640 px: four blocks of 512
     small, whole = (
-        scenario(home / "flow", large, tmp_path / name, task="mining", samples=1, block_px=px)
+        scenario(home / net, large, tmp_path / name, task="mining", samples=1, block_px=px)
         for name, px in (("a", 512), ("b", 1024))
     )
     a, b = read(small.futures[0])[0], read(whole.futures[0])[0]
@@ -144,11 +157,11 @@ def test_of_a_series_the_newest_frame_up_to_the_date_is_taken(home, tmp_path):
     bands = {band: np.stack([stack[band.name].to_numpy()] * 2) for band in stack_bands(stack)}
     for band, array in bands.items():
         if band.name == "blue":
-            array[1] += 0.05
+            array[1] += 0.004
     series = make_stack(stack_grid(stack), bands, time=np.array(["2019-05-01", "2020-05-01"], "datetime64[ns]"))
     first = scenario(home / "flow", series, tmp_path / "a", task="identity", samples=1, date="2019-12-01")
     last = scenario(home / "flow", series, tmp_path / "b", task="identity", samples=1)
-    assert np.nanmax(read(last.futures[0])[0][0] - read(first.futures[0])[0][0]) == pytest.approx(0.05, abs=1e-6)
+    assert np.nanmax(read(last.futures[0])[0][0] - read(first.futures[0])[0][0]) == pytest.approx(0.004, abs=1e-6)
     with pytest.raises(StackError, match="no frame up to 2018-01-01; the first is of 2019-05-01"):
         scenario(home / "flow", series, tmp_path / "c", task="identity", samples=1, date="2018-01-01")
 
@@ -224,7 +237,8 @@ def test_suites_are_judged_beside_plain_opponents(home, tmp_path):
     assert done.code == 0, done.text
     assert "fair CRPS of NDVI" in done.text
     assert (tmp_path / "m" / "ranks.csv").read_text().startswith("net,rank,cases\nflow,0,")
-    assert (tmp_path / "m" / "examples.png").read_bytes()[:4] == b"\x89PNG"
+    for name in ("examples.png", "same-futures.png"):
+        assert (tmp_path / "m" / name).read_bytes()[:4] == b"\x89PNG"
     found = judge_suites(home / "direct", home / "scenes.zarr", workers=1)
     names = list(dict.fromkeys(row.net for row in found.rows))
     assert names == ["direct", "copy_the_input", "nearest_pair", "law"]
@@ -236,29 +250,66 @@ def test_suites_are_judged_beside_plain_opponents(home, tmp_path):
     assert {"crps_ndvi", "mask_iou", "spread_skill_ndvi"} <= metrics
 
 
-def test_an_interrupted_training_goes_on_to_the_same_weights(home, tmp_path):
+LOOP_OF = {"flow": "headscarp.train.loop", "cgan": "headscarp.train.adversarial"}
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("net", ["flow", "cgan"])
+def test_an_interrupted_training_goes_on_to_the_same_weights(home, tmp_path, net):
     scenes = open_stack(home / "scenes.zarr")
-    arguments = {"base": 4, "levels": 1, "steps": 2}
-    whole = fit(scenes, net="flow", out=tmp_path / "whole", config=FitConfig(epochs=2, net_arguments=arguments))
+    arguments = {"base": 4, "levels": 1} | ({"steps": 2} if net == "flow" else {"latents": 2})
+    config = FitConfig(epochs=2, net_arguments=arguments)
+    whole = fit(scenes, net=net, out=tmp_path / "whole", config=config)
+    save = import_module(LOOP_OF[net]).save_checkpoint
 
-    class Stop(Exception):
-        pass
-
-    from headscarp.train import loop
-
-    save, seen = loop.save_checkpoint, []
-
-    def then_stop(*parts):
-        save(*parts)
-        seen.append(1)
-        if len(seen) == 1:
-            raise Stop
+    def then_stop(*parts, **more):
+        save(*parts, **more)
+        raise Stop
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "save_checkpoint", then_stop)
+        patch.setattr(f"{LOOP_OF[net]}.save_checkpoint", then_stop)
         with pytest.raises(Stop):
-            fit(scenes, net="flow", out=tmp_path / "cut", config=FitConfig(epochs=2, net_arguments=arguments))
-    again = fit(
-        scenes, net="flow", out=tmp_path / "cut", config=FitConfig(epochs=2, net_arguments=arguments), resume=True
-    )
+            fit(scenes, net=net, out=tmp_path / "cut", config=config)
+    again = fit(scenes, net=net, out=tmp_path / "cut", config=config, resume=True)
     assert all(np.array_equal(again.weights[name], whole.weights[name]) for name in whole.weights)
+    files = ("weights.safetensors", "history.csv")
+    assert all((tmp_path / "cut" / f).read_bytes() == (tmp_path / "whole" / f).read_bytes() for f in files)
+
+
+def test_interrupted_futures_go_on_to_the_same_bytes(home, tmp_path):
+    large = scene_of(open_stack(home / "scenes.zarr"), times=36)  # 576 px: four blocks
+    told = {"task": "mining", "samples": 2, "workers": 1}
+    whole = scenario(home / "cgan", large, tmp_path / "whole", **told)
+    do, seen = drawing._FutureWork.__call__, []
+
+    def then_stop(self, tile):
+        seen.append(tile.id)
+        if len(seen) == 3:
+            raise Stop
+        return do(self, tile)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drawing._FutureWork, "__call__", then_stop)
+        with pytest.raises(Stop):
+            scenario(home / "cgan", large, tmp_path / "cut", **told)
+        del seen[:]
+        patch.setattr(drawing._FutureWork, "__call__", lambda self, tile: seen.append(tile.id) or do(self, tile))
+        again = scenario(home / "cgan", large, tmp_path / "cut", resume=True, **told)
+    assert len(seen) == 2
+    assert [p.read_bytes() for p in again.futures] == [p.read_bytes() for p in whole.futures]
+    assert not list((tmp_path / "cut").glob(".*"))
+
+
+@pytest.mark.parametrize("net", ["flow", "cgan"])
+def test_a_place_unlike_the_training_places_is_warned_of(home, tmp_path, net):
+    stack = open_stack(home / "scene.zarr")
+    told = {"task": "mining", "samples": 1}
+    scenario(home / net, stack, tmp_path / "like", **told)  # a warning would be an error
+    bands = {band: stack[band.name].to_numpy() for band in stack_bands(stack)}
+    bright = {band: array * 3 if band.name in ("red", "swir1") else array for band, array in bands.items()}
+    with pytest.warns(HeadscarpWarning) as said:
+        scenario(home / net, make_stack(stack_grid(stack), bright), tmp_path / "unlike", **told)
+    assert any("100% of the place is unlike all places that the net was trained" in str(one.message) for one in said)

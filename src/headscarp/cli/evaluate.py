@@ -84,10 +84,12 @@ def _evaluate_places(bundle: "Bundle", stack: Path, out: Path, **options: Any) -
 
 
 def _evaluate_suites(bundle: "Bundle", stack: Path, out: Path, **options: Any) -> None:
-    from headscarp.report.futures import draw_examples
+    from headscarp.report.futures import draw_alike, draw_examples
     from headscarp.train.suites import RANKS, judge_suites
 
     evaluation = judge_suites(bundle, stack, out=out, **options)
-    examples = draw_examples(evaluation, out / "examples.png")
+    made = {"examples": draw_examples(evaluation, out / "examples.png")}
+    if evaluation.alike:
+        made["same_futures"] = draw_alike(evaluation, out / "same-futures.png")
     say(evaluation.text)
-    tell(metrics=out / "metrics.csv", ranks=out / RANKS, examples=examples)
+    tell(metrics=out / "metrics.csv", ranks=out / RANKS, **made)

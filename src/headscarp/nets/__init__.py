@@ -18,6 +18,7 @@ from headscarp.core.errors import BundleError, RecipeError, StackError
 from headscarp.nets.anomaly import Anomaly
 from headscarp.nets.average import Average
 from headscarp.nets.baselines import Prevalence, Random, Slope
+from headscarp.nets.cgan import CGAN
 from headscarp.nets.deeplab import DeepLab
 from headscarp.nets.direct import Direct
 from headscarp.nets.flow import Flow
@@ -52,6 +53,7 @@ NETS: dict[str, type[Net]] = {
     "kind": Kind,
     "flow": Flow,
     "direct": Direct,
+    "cgan": CGAN,
 }
 
 __all__ = ["NETS", "make_net", "net_from_bundle", "weights_of"]

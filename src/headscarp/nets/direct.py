@@ -1,12 +1,11 @@
 """The one future that a net without chance says: what `flow` has to beat. Refuses to say that it could be otherwise."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 
 from headscarp.core.band import Band
-from headscarp.core.scenarios import EVERYWHERE, TASKS
 from headscarp.nets.batch import Batch
 from headscarp.nets.futures import FutureNet
 from headscarp.nets.net import Schedule, Statistics
@@ -40,23 +39,21 @@ class Direct(FutureNet):
             bands,
             resolution_m=resolution_m,
             statistics=statistics,
-            noisy=False,
             base=base,
             levels=levels,
             change=change,
             task=task,
             numbers={"after_days": after_days, "day_of_year": day_of_year, "latitude": latitude},
         )
-        self.reach = self.one_reach
+        self.reach = self.first_reach + self.one_reach
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
         """{"change", "done"}: absolute error of the change where there is one, square error of where."""
         planes, counts = self.planes_of(batch)
-        said = self.imagined(batch)
-        anywhere = torch.isin(
-            self.tasks_of(batch), torch.tensor([TASKS.index(task) for task in EVERYWHERE], device=planes.device)
-        )
-        there = counts * ((planes[:, -1:] > 0) | anywhere[:, None, None, None])
+        features = self.features(batch)
+        self.remember(batch, features)
+        said = self.unet(features, self.told(batch)).float()
+        there = counts * ((planes[:, -1:] > 0) | self.anywhere(batch)[:, None, None, None])
         change = (said[:, :-1] - planes[:, :-1]).abs().mean(dim=1, keepdim=True)
         done = (said[:, -1:] - planes[:, -1:]).square()
         return {
@@ -64,10 +61,10 @@ class Direct(FutureNet):
             "done": (done * counts).sum() / counts.sum().clamp(min=1),
         }
 
-    def imagined(self, batch: Batch, number: int = 0) -> torch.Tensor:
+    def imagined(self, batch: Batch, numbers: Sequence[int] = (0,)) -> Iterator[torch.Tensor]:
         """(B, K + 1, H, W) planes of the one future, whatever its number."""
-        planes: torch.Tensor = self.unet(self.encode(batch.x), self.told(batch)).float()
-        return planes
+        planes = self.unet(self.features(batch), self.told(batch)).float()
+        return (planes for _ in numbers)
 
     def arguments(self) -> dict[str, Any]:
         return self.own_arguments()

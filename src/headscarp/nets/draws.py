@@ -65,6 +65,24 @@ def smooth_draws(batch: Batch, planes: int, *, seed: int, cell_px: int) -> torch
     return made
 
 
+def smooth_fresh(like: torch.Tensor, cell_px: int) -> torch.Tensor:
+    """The like of `smooth_draws` from torch's own random numbers, at a lattice that begins anywhere: belongs to no
+    place, and is drawn faster. Returns the shape of `like`, (B, planes, H, W)."""
+    (rows, down), (cols, across) = (_between(int(torch.randint(cell_px, (1,))), n, cell_px, like.device)
+                                    for n in like.shape[-2:])  # fmt: skip
+    b, planes = like.shape[:2]
+    corners = torch.randn(b, planes, int(rows[-1]) + 2, int(cols[-1]) + 2, device=like.device)
+    return _blends(rows, down) @ corners @ _blends(cols, across).T
+
+
+def _blends(line: torch.Tensor, part: torch.Tensor) -> torch.Tensor:
+    """(N, lines) what each pixel takes of the lattice lines, of square sum 1."""
+    made = torch.zeros(len(line), int(line[-1]) + 2, device=line.device)
+    at = torch.arange(len(line), device=line.device)
+    made[at, line], made[at, line + 1] = 1 - part, part
+    return made / ((1 - part) ** 2 + part**2).sqrt()[:, None]
+
+
 def _between(start: int, length: int, cell_px: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """The lattice line before each pixel, and how far on the way to the next it is."""
     at = torch.arange(start, start + length, device=device)

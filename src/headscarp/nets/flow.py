@@ -4,7 +4,7 @@ Refuses to call one future a forecast: each is one of many that could be.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -12,12 +12,15 @@ import torch
 
 from headscarp.core.band import Band
 from headscarp.core.errors import RecipeError
+from headscarp.core.scenarios import TASKS
 from headscarp.nets.batch import Batch
-from headscarp.nets.draws import normal_draws, smooth_draws
+from headscarp.nets.draws import normal_draws, smooth_draws, smooth_fresh
+from headscarp.nets.extents import Extents
 from headscarp.nets.futures import FutureNet
 from headscarp.nets.net import Schedule, Statistics
 
-_CELL_PX = 16
+_CELL_PX, _PLACE_PX = 16, 64
+_EXTENTS_WEIGHT = 0.3
 _WAVES = 4
 _TIMES = 8
 _STREAM = 7_919  # apart from each other, the seeds of futures
@@ -30,8 +33,12 @@ class Flow(FutureNet):
 
     A future begins as noise and goes to t = 1 in `steps` Euler steps, at t = (k / steps)^2 so that what is large and
     decided first gets its share of them; the last step lands on what the U-Net says, so no noise is left. Half of the
-    variance of the noise is smooth over 16 pixels: how far a task goes is a matter of a place and not of pixels. Noise
-    belongs to places (`nets.draws`), so tiles of a map fit together.
+    variance of the noise is smooth over 16 pixels. Noise belongs to places (`nets.draws`), so tiles of a map fit
+    together.
+
+    Beside the planes go as many **extents**: how far the task goes in the place as a whole (`nets.extents`), from noise
+    that is smooth over 64 pixels. A mean over a thousand noisy pixels is hard to read for a net that sees a few of them
+    at a time; as planes of their own extents are told at each pixel, and planes follow them.
     """
 
     schedule = Schedule(
@@ -62,36 +69,73 @@ class Flow(FutureNet):
             bands,
             resolution_m=resolution_m,
             statistics=statistics,
-            noisy=True,
             base=base,
             levels=levels,
             change=change,
             task=task,
             numbers={"after_days": after_days, "day_of_year": day_of_year, "latitude": latitude},
+            under_way=2,
         )
         if not 1 <= steps <= 100:
             raise RecipeError(f"steps is {steps}; it has to be from 1 to 100")
         self.steps, self.future = int(steps), int(future)
-        self.reach = self.steps * self.one_reach
+        self.reach = self.first_reach + self.steps * self.one_reach
+        self.extents = Extents(len(TASKS), len(self.change) + 1)
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
-        """{"planes"}: mean square of what the U-Net misses the planes by, at times drawn at random; while judging, at
-        times spread evenly, with noise that belongs to places."""
+        """{"planes", "extents"}: mean square of what the U-Net misses the planes by, and the extents, at times drawn at
+        random; while judging, at times spread evenly, with noise that belongs to places."""
         planes, counts = self.planes_of(batch)
+        features, k = self.features(batch), planes.shape[1]
+        self.remember(batch, features)
+        wanted = torch.cat([planes, self.extents(planes, counts, self.tasks_of(batch))], dim=1)
         if self.training:
             t = torch.rand(len(planes), device=planes.device) ** 2
-            noise = self._noise(batch, int(torch.randint(2**31, (1,))))
+            noise = self._fresh_noise(planes)
         else:
             t = ((torch.arange(len(planes), device=planes.device) % 8 + 0.5) / 8) ** 2
             noise = self._noise(batch, 0)
-        moved = torch.lerp(noise, planes, t[:, None, None, None])
-        missed = (self._said(batch, moved, t) - planes).square().mean(dim=1, keepdim=True)
-        return {"planes": (missed * counts).sum() / counts.sum().clamp(min=1)}
+        moved = torch.lerp(noise, wanted, t[:, None, None, None])
+        missed = (self._step(features, self.told(batch), moved, t) - wanted).square() * counts
+        n = counts.sum().clamp(min=1)
+        return {
+            "planes": missed[:, :k].mean(dim=1).sum() / n,
+            "extents": _EXTENTS_WEIGHT * missed[:, k:].mean(dim=1).sum() / n,
+        }
 
-    def imagined(self, batch: Batch, number: int) -> torch.Tensor:
+    def imagined(self, batch: Batch, numbers: Sequence[int]) -> Iterator[torch.Tensor]:
+        features, told = self.features(batch), self.told(batch)
+        return (self._one(batch, features, told, number) for number in numbers)
+
+    def glance(self, batch: Batch) -> torch.Tensor:
+        """What the first step says: the mean over all futures. Its gate is the probability of a change."""
+        noise = self._noise(batch, 0)
+        start = torch.zeros(len(noise), device=noise.device)
+        planes = self._step(self.features(batch), self.told(batch), noise, start)[:, : len(self.change) + 1]
+        planes = torch.cat([planes[:, :-1], planes[:, -1:] / 2], dim=1)
+        return self.composed(batch, planes)
+
+    def evidence(self, batch: Batch) -> torch.Tensor:
+        """See `FutureNet`; at eight times with noise that belongs to places, so that tasks meet the same chance. Of the
+        planes alone: extents have another scale under each task."""
+        planes, counts = self.planes_of(batch)
+        features, told, k = self.features(batch), self.told(batch), planes.shape[1]
+        wanted = torch.cat([planes, self.extents(planes, counts, self.tasks_of(batch))], dim=1)
+        pixels = counts.sum(dim=(1, 2, 3)).clamp(min=1)
+        missed = torch.zeros(len(planes), device=planes.device)
+        for number in range(_TIMES):
+            t = torch.full((len(planes),), ((number + 0.5) / _TIMES) ** 2, device=planes.device)
+            moved = torch.lerp(self._noise(batch, number), wanted, t[:, None, None, None])
+            said = self._step(features, told, moved, t)[:, :k]
+            missed += ((said - planes).square().mean(dim=1, keepdim=True) * counts).sum(dim=(1, 2, 3)) / pixels
+        return -missed / _TIMES
+
+    def arguments(self) -> dict[str, Any]:
+        return {**self.own_arguments(), "steps": self.steps, "future": self.future}
+
+    def _one(self, batch: Batch, features: torch.Tensor, told: torch.Tensor, number: int) -> torch.Tensor:
         """(B, K + 1, H, W) planes of the future of this number."""
         x = self._noise(batch, number)
-        features, told = self.encode(batch.x), self.told(batch)
         times = [(k / self.steps) ** 2 for k in range(self.steps + 1)]
         cut = 0
         for left, (now, then) in zip(range(self.steps, 0, -1), pairwise(times), strict=True):
@@ -100,31 +144,8 @@ class Flow(FutureNet):
                 x, features, cut = _cropped(x, spare), _cropped(features, spare), cut + spare
             said = self._step(features, told, x, torch.full((len(x),), now, device=x.device))
             x = torch.lerp(x, said, (then - now) / (1 - now))
-        return torch.nn.functional.pad(x, [cut] * 4, value=-1.0) if cut else x
-
-    def glance(self, batch: Batch) -> torch.Tensor:
-        """What the first step says: the mean over all futures. Its gate is the probability of a change."""
-        noise = self._noise(batch, 0)
-        planes = self._said(batch, noise, torch.zeros(len(noise), device=noise.device))
-        planes = torch.cat([planes[:, :-1], planes[:, -1:] / 2], dim=1)
-        return self.composed(batch, planes)
-
-    def evidence(self, batch: Batch) -> torch.Tensor:
-        """See `FutureNet`; at eight times with noise that belongs to places, so that tasks meet the same chance."""
-        planes, counts = self.planes_of(batch)
-        pixels = counts.sum(dim=(1, 2, 3)).clamp(min=1)
-        missed = torch.zeros(len(planes), device=planes.device)
-        for k in range(_TIMES):
-            t = torch.full((len(planes),), ((k + 0.5) / _TIMES) ** 2, device=planes.device)
-            said = self._said(batch, torch.lerp(self._noise(batch, k), planes, t[:, None, None, None]), t)
-            missed += ((said - planes).square().mean(dim=1, keepdim=True) * counts).sum(dim=(1, 2, 3)) / pixels
-        return -missed / _TIMES
-
-    def arguments(self) -> dict[str, Any]:
-        return {**self.own_arguments(), "steps": self.steps, "future": self.future}
-
-    def _said(self, batch: Batch, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        return self._step(self.encode(batch.x), self.told(batch), x, t)
+        planes = x[:, : len(self.change) + 1]
+        return torch.nn.functional.pad(planes, [cut] * 4, value=-1.0) if cut else planes
 
     def _step(self, features: torch.Tensor, told: torch.Tensor, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         angle = t.sqrt()[:, None] * math.pi * torch.arange(1, _WAVES + 1, device=t.device) / 2
@@ -133,9 +154,17 @@ class Flow(FutureNet):
         return said
 
     def _noise(self, batch: Batch, number: int) -> torch.Tensor:
+        """(B, 2 (K + 1), H, W) where the future of this number begins; that of the extents is smooth alone."""
         planes, seed = len(self.change) + 1, number * _STREAM + 1
         white = normal_draws(batch, planes, seed=seed)
-        return (white + smooth_draws(batch, planes, seed=seed, cell_px=_CELL_PX)) * math.sqrt(0.5)
+        near = smooth_draws(batch, planes, seed=seed, cell_px=_CELL_PX)
+        far = smooth_draws(batch, planes, seed=seed + 1, cell_px=_PLACE_PX)
+        return torch.cat([(white + near) * math.sqrt(0.5), far], dim=1)
+
+    def _fresh_noise(self, planes: torch.Tensor) -> torch.Tensor:
+        """The like of it for training, drawn faster, and belonging to nowhere."""
+        near, far = smooth_fresh(planes, _CELL_PX), smooth_fresh(planes, _PLACE_PX)
+        return torch.cat([(torch.randn_like(planes) + near) * math.sqrt(0.5), far], dim=1)
 
 
 def _halo(batch: Batch) -> int:

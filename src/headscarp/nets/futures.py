@@ -6,7 +6,7 @@ tasks that nobody knows.
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -16,7 +16,8 @@ from headscarp.core.domains import REFLECTANCE
 from headscarp.core.errors import RecipeError, StackError
 from headscarp.core.scenarios import EVERYWHERE, GENERATED, TASKS, TOLD, task_code
 from headscarp.nets.batch import Batch
-from headscarp.nets.layers import Encode
+from headscarp.nets.familiarity import KnownPlaces
+from headscarp.nets.layers import Encode, HeightAround
 from headscarp.nets.net import Net, Output, Statistics
 from headscarp.nets.steered import SteeredUNet
 from headscarp.nets.unet import unet_reach
@@ -24,7 +25,8 @@ from headscarp.nets.unet import unet_reach
 CHANGED = f"{GENERATED}: changed"
 _DROPPED = 0.1  # share of the numbers that are left untold in training, so that a net bears not knowing them
 _YEAR_DAYS = 365.2425
-_IDENTITY = TASKS.index("identity")
+ELEVATION = "elevation"
+IDENTITY = TASKS.index("identity")
 
 
 class FutureNet(Net):
@@ -48,15 +50,16 @@ class FutureNet(Net):
         *,
         resolution_m: float,
         statistics: Statistics,
-        noisy: bool,
         base: int,
         levels: int,
         change: Sequence[str] | None,
         task: str,
         numbers: dict[str, float | None],
+        under_way: int = 0,
+        late: int = 0,
     ) -> None:
-        """noisy: whether the U-Net sees planes that are on their way beside the bands. base, levels: see `SteeredUNet`.
-        change: bands that change; None: reflectance. task, numbers: what is done where a batch does not say, and
+        """base, levels, late: see `SteeredUNet`. under_way: how many times K + 1 planes it sees beside the bands, and
+        makes. change: bands that change; None: reflectance. task, numbers: what is done where a batch does not say, and
         after_days, day_of_year, latitude; None: unknown. Raises RecipeError, StackError."""
         super().__init__(bands, resolution_m=resolution_m, statistics=statistics)
         for name, value, most in (("base", base, 1024), ("levels", levels, 6)):
@@ -77,21 +80,32 @@ class FutureNet(Net):
         self.encode = Encode(self.bands, statistics)
         self.align = 2**self.levels
         self.one_reach = -(-unet_reach(self.levels) // self.align) * self.align
+        heights = [i for i, name in enumerate(named) if name == ELEVATION]
+        self.height = HeightAround(self.encode.names.index(ELEVATION), statistics.std[ELEVATION]) if heights else None
+        self.first_reach = -(-self.height.reach // self.align) * self.align if self.height else 0
         self.outputs = tuple(
             Output(f"{GENERATED}: {name}", _unit(self.bands, name), -math.inf, math.inf) for name in self.change
         )
         self.outputs += (Output(CHANGED),)
         planes, told = len(self.change) + 1, len(TASKS) + 2 * len(TOLD) + self.told_more
-        inputs = len(self.encode.names) + (planes if noisy else 0)
-        self.unet = SteeredUNet(inputs, planes, told, base=self.base, levels=self.levels)
+        inputs = len(self.encode.names) + (self.height is not None) + under_way * planes
+        outputs = max(under_way, 1) * planes
+        self.unet = SteeredUNet(inputs, outputs, told, base=self.base, levels=self.levels, late=late)
+        self.familiarity = KnownPlaces(2 * (len(self.encode.names) + (self.height is not None)))
         self.register_buffer("seen", torch.zeros(len(TASKS)))
 
     told_more: int = 0
     """How many numbers the U-Net is told besides the task and what `TOLD` names."""
 
     @abstractmethod
-    def imagined(self, batch: Batch, number: int) -> torch.Tensor:
-        """(B, K + 1, H, W) planes of a future of each tile, by its number, drawn by place."""
+    def imagined(self, batch: Batch, numbers: Sequence[int]) -> Iterator[torch.Tensor]:
+        """(B, K + 1, H, W) planes of the futures of these numbers, one after the other; what does not depend on chance
+        is computed once."""
+
+    def features(self, batch: Batch) -> torch.Tensor:
+        """(B, F, H, W) the bands as features, and how high each pixel stands among those around."""
+        features: torch.Tensor = self.encode(batch.x)
+        return features if self.height is None else torch.cat([features, self.height(features)], dim=1)
 
     def predict(self, batch: Batch) -> torch.Tensor:
         """(B, K + 1, H, W): bands after the task in their units, and how far each pixel is changed by it, 0 to 1."""
@@ -99,7 +113,11 @@ class FutureNet(Net):
 
     def picture(self, batch: Batch, number: int) -> torch.Tensor:
         """`predict` of the future of this number."""
-        return self.composed(batch, self.imagined(batch, number))
+        return next(self.pictures(batch, (number,)))
+
+    def pictures(self, batch: Batch, numbers: Sequence[int]) -> Iterator[torch.Tensor]:
+        """`predict` of the futures of these numbers, one after the other."""
+        return (self.composed(batch, planes) for planes in self.imagined(batch, numbers))
 
     def evidence(self, batch: Batch) -> torch.Tensor | None:
         """(B,) how well the task of each tile explains what came after, higher is better: of a flow minus its loss,
@@ -113,14 +131,28 @@ class FutureNet(Net):
         return predicted[:, -1], batch.y
 
     def settle(self, batches: Iterable[Batch]) -> None:
-        """Keeps which tasks there were."""
-        for batch in batches:
-            self.seen[self.tasks_of(batch)] = 1.0
+        """Keeps which tasks there were, and how far from the training places those of the validation part are."""
+        looks = []
+        with torch.no_grad():
+            for batch in batches:
+                self.seen[self.tasks_of(batch)] = 1.0
+                looks.append(_looks(self.features(batch), batch.valid))
+        if looks:
+            self.familiarity.settle(torch.cat(looks))
+
+    def remember(self, batch: Batch, features: torch.Tensor) -> None:
+        """Keeps what training places look like, while training."""
+        if self.training:
+            self.familiarity.remember(_looks(features, batch.valid), batch.x.shape[-1])
+
+    def how_strange(self, batch: Batch) -> torch.Tensor:
+        """(B,) how many times as far from the training places a tile is as the furthest held-out place; 0: unknown."""
+        return self.familiarity.beyond(_looks(self.features(batch), batch.valid))
 
     @property
     def known_tasks(self) -> tuple[str, ...]:
         """What the net was trained for; identity always."""
-        return tuple(t for i, t in enumerate(TASKS) if self.seen[i] > 0 or i == _IDENTITY)
+        return tuple(t for i, t in enumerate(TASKS) if self.seen[i] > 0 or i == IDENTITY)
 
     def planes_of(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """The planes that what came after is, (B, K + 1, H, W), and where they count, (B, 1, H, W) as 0 and 1."""
@@ -136,13 +168,22 @@ class FutureNet(Net):
 
     def composed(self, batch: Batch, planes: torch.Tensor) -> torch.Tensor:
         """`predict` from the planes of a future."""
-        x, task = batch.x[:, self.at], self.tasks_of(batch)
+        x = batch.x[:, self.at]
         before = torch.where(torch.isfinite(x), x, self._mean)
-        gate = (planes[:, -1:].float() + 0.5).clamp(0, 1)
-        gate = torch.where((task == _IDENTITY)[:, None, None, None], torch.zeros_like(gate), gate)
-        anywhere = torch.isin(task, torch.tensor([TASKS.index(t) for t in EVERYWHERE], device=task.device))
-        through = torch.where(anywhere[:, None, None, None], torch.ones_like(gate), gate)
+        gate, through = self.gate(batch, planes)
         return torch.cat([before + self._std * planes[:, :-1].float() * through, gate], dim=1)
+
+    def gate(self, batch: Batch, planes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, 1, H, W) how far each pixel is changed, 0 to 1, and how much of a change is let through."""
+        task = self.tasks_of(batch)
+        gate = (planes[:, -1:].float() + 0.5).clamp(0, 1)
+        gate = torch.where((task == IDENTITY)[:, None, None, None], torch.zeros_like(gate), gate)
+        return gate, torch.where(self.anywhere(batch)[:, None, None, None], torch.ones_like(gate), gate)
+
+    def anywhere(self, batch: Batch) -> torch.Tensor:
+        """(B,) whether any pixel of a tile may differ, though nothing was done to it."""
+        task = self.tasks_of(batch)
+        return torch.isin(task, torch.tensor([TASKS.index(t) for t in EVERYWHERE], device=task.device))
 
     def tasks_of(self, batch: Batch) -> torch.Tensor:
         """(B,) the task of each tile."""
@@ -186,3 +227,12 @@ class FutureNet(Net):
 
 def _unit(bands: Sequence[Band], name: str) -> str:
     return next(band.units for band in bands if band.name == name)
+
+
+def _looks(features: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+    """(B, 2 F) what each tile looks like before anything is done: mean and spread of its features where valid."""
+    features, there = features.float(), valid[:, None].float()
+    n = there.sum(dim=(-2, -1)).clamp(min=1)
+    mean = (features * there).sum(dim=(-2, -1)) / n
+    square = (features.square() * there).sum(dim=(-2, -1)) / n
+    return torch.cat([mean, (square - mean.square()).clamp(min=0).sqrt()], dim=1)

@@ -17,6 +17,8 @@ from headscarp.nets.net import Statistics
 from headscarp.terrain.ring import LARGEST_RADIUS_PX, ring
 from headscarp.terrain.uphill import uphill
 
+_FLAT_M = 2.0
+
 
 class Encode(nn.Module):
     """Bands as features in the order of `feature_names`.
@@ -60,6 +62,32 @@ class Encode(nn.Module):
             else:
                 planes.append(one_hot(values, len(band.classes)))
         return torch.cat(planes, dim=1)
+
+
+class HeightAround(nn.Module):
+    """How high each pixel stands among those up to 24 away, in their standard deviations: the foot of a slope is the
+    same at the sea and on a plateau. Off the tile there is nothing, so windows at its edges are cut."""
+
+    reach = 24
+    floor: torch.Tensor
+
+    def __init__(self, plane: int, std_m: float) -> None:
+        """plane: of the elevation among the features. std_m: what it was divided by."""
+        super().__init__()
+        self.plane = plane
+        self.register_buffer("floor", torch.tensor([(_FLAT_M / std_m) ** 2]))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """(B, F, H, W) -> (B, 1, H, W); about 0 where all around is within a metre or two."""
+        z = features[:, self.plane : self.plane + 1].double()  # squares of heights lose too much in float32
+        mean = self._around(z)
+        spread = self._around(z.square()) - mean.square()
+        return ((z - mean) / (spread.clamp(min=0) + self.floor).sqrt()).float()
+
+    def _around(self, z: torch.Tensor) -> torch.Tensor:
+        side, edge = 2 * self.reach + 1, self.reach
+        rows = nn.functional.avg_pool2d(z, (side, 1), 1, (edge, 0), count_include_pad=False)
+        return nn.functional.avg_pool2d(rows, (1, side), 1, (0, edge), count_include_pad=False)
 
 
 def one_hot(codes: torch.Tensor, classes: int) -> torch.Tensor:

@@ -80,7 +80,7 @@ def check_engine(name: str, net: Net, precision: str) -> None:
 def torch_engine(net: Net, precision: str, threads: int) -> Run:
     """PyTorch itself. Layers run channels-last, which its CPU kernels like best (2x on a U-Net)."""
     if not isinstance(net, PixelNet):
-        net = _for_channels_last(copy.deepcopy(net))
+        net = for_channels_last(copy.deepcopy(net))
 
         def run_net(batch: Batch) -> np.ndarray:
             with torch.inference_mode():
@@ -88,7 +88,7 @@ def torch_engine(net: Net, precision: str, threads: int) -> Run:
 
         return run_net
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    trunk = _for_channels_last(copy.deepcopy(net.trunk)).to(dtype)
+    trunk = for_channels_last(copy.deepcopy(net.trunk)).to(dtype)
 
     def run_trunk(batch: Batch) -> np.ndarray:
         with torch.inference_mode():
@@ -194,7 +194,7 @@ def _spread(run: Run, stride: int) -> Run:
     return spread
 
 
-def _for_channels_last(module: M) -> M:
+def for_channels_last(module: M) -> M:
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return module
 

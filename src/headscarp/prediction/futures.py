@@ -1,6 +1,7 @@
 """The verb scenario: suites of pictures of what a place would look like after a task, and maps of their spread.
 
-Each future is a map of `predict`, so any size in constant memory and resumable; all say that they were generated.
+Each future is a map as `predict` makes it, so any size in constant memory and resumable; all say that they were
+generated.
 Refuses tasks that the bundle does not know, and nets that make no pictures.
 """
 
@@ -30,8 +31,9 @@ from headscarp.nets import NETS, net_from_bundle
 from headscarp.nets.futures import FutureNet
 from headscarp.nets.net import Output
 from headscarp.prediction.cog import write_cog
+from headscarp.prediction.drawing import draw_futures
 from headscarp.prediction.facts import finish_block, summarise
-from headscarp.prediction.raster import predict
+from headscarp.prediction.strange import warn_where_strange
 from headscarp.prediction.workfile import WorkFile
 from headscarp.tiles.dataset import as_stack, raster_shape
 from headscarp.tiles.fits import check_one_place
@@ -60,17 +62,19 @@ def scenario(
     samples: int = 16,
     after_days: float | None = None,
     date: str | None = None,
+    block_px: int = BLOCK_PX,
+    workers: int | None = None,
     resume: bool = False,
     overwrite: bool = False,
-    **options: Any,
 ) -> Futures:
     """Writes futures of a place under a task into a folder, and how they spread; returns where.
 
     stack: of one place with the bands of the bundle; of several frames the newest up to `date` is taken. after_days:
     from the task to the picture; None: the net is told that it is unknown, and so for the season where there is no
-    date. options: of `predict`. Futures have the bands that the net makes, in their units, and how far each pixel is
-    changed (0 to 1); the spread has the share of futures in which a pixel is changed, and mean and standard deviation
-    of each band. Raises BundleError, RecipeError, StackError, OutputError.
+    date. block_px, workers, resume: as of `predict`. Futures have the bands that the net makes, in their units, and how
+    far each pixel is changed (0 to 1); the spread has the share of futures in which a pixel is changed, and mean and
+    standard deviation of each band. Warns where the place is unlike those that the net was trained on. Raises
+    BundleError, RecipeError, StackError, OutputError.
     """
     bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
     _check_samples(bundle, task, samples, after_days)
@@ -80,13 +84,15 @@ def scenario(
     out = check_output(out, overwrite=overwrite or resume)
     latitude = float(footprint_lonlat(stack_grid(stack))[:, 1].mean())
     told = {"task": task, "after_days": after_days, "day_of_year": day, "latitude": latitude}
-    options = {"block_px": BLOCK_PX, "resume": resume, "overwrite": overwrite or resume, **options}
-    by_chance = "future" in bundle.arguments
-    paths = []
-    for number in range(samples):
-        arguments = {**bundle.arguments, **told, **({"future": number} if by_chance else {})}
-        path = out / f"future-{number + 1:03d}.tif"
-        paths.append(predict(replace(bundle, arguments=arguments), stack, path, **options))
+    told_bundle = replace(bundle, arguments={**bundle.arguments, **told})
+    net = net_from_bundle(told_bundle)
+    assert isinstance(net, FutureNet)
+    warn_where_strange(told_bundle, net, stack)
+    paths = [out / f"future-{number + 1:03d}.tif" for number in range(samples)]
+    draw_futures(
+        told_bundle, net, stack, paths,
+        block_px=block_px, workers=workers, resume=resume, overwrite=overwrite or resume,
+    )  # fmt: skip
     spread = _write_spread(out / SPREAD, paths, stack, told)
     return Futures(task, tuple(paths), spread)
 

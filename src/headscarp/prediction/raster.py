@@ -73,17 +73,17 @@ def predict(
     those of an undisturbed run. Raises StackError, BundleError, RecipeError, JournalError and OutputError.
     """
     out = _checked_name(out)
-    work_path, journal_path = _beside(out, "work"), _beside(out, "journal")
+    work_path, journal_path = beside(out, "work"), beside(out, "journal")
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
     dataset = as_stack(stack)
-    job = _job(opened, dataset, engine, precision, block_px) | ({"outputs": list(outputs)} if outputs else {})
-    key = _short_hash(json.dumps(job, sort_keys=True))
+    job = job_of(opened, dataset, engine, precision, block_px) | ({"outputs": list(outputs)} if outputs else {})
+    key = short_hash(json.dumps(job, sort_keys=True))
     if resume and out.exists() and not journal_path.exists() and read_made(out).get("settings", {}).get("job") == key:
         log.info("%s is finished already", out)
         return out
     check_output(out, overwrite=overwrite or (resume and journal_path.exists()))
     net = net_from_bundle(opened)
-    _check_net(opened, net, block_px)
+    check_net(opened, net, block_px)
     check_engine(engine, net, precision)
     check_one_place(dataset)
     fit = check_fits(opened, dataset)
@@ -112,7 +112,7 @@ def predict(
     else:
         done = _on_cluster(work, tiles, journal, scheduler, _path_of(stack))
     cut = Cut(opened.net, opened.threshold, net.opening_px)
-    _write_map(
+    write_map(
         out, work_file, dataset, written, done, cut=cut, settings={**job, "job": key}, generated=net.makes_pictures
     )
     work_path.unlink(missing_ok=True)
@@ -140,7 +140,7 @@ def _on_cluster(
         return run_blocks(work, tiles, journal=journal, workers=client, label="predict")
 
 
-def _write_map(
+def write_map(
     out: Path,
     work_file: WorkFile,
     stack: xr.Dataset,
@@ -191,7 +191,7 @@ def _checked_name(out: str | Path) -> Path:
     return out
 
 
-def _beside(out: Path, what: str) -> Path:
+def beside(out: Path, what: str) -> Path:
     return out.with_name(f".{out.name}.{what}")
 
 
@@ -204,7 +204,7 @@ def _outputs(net: Net, names: Sequence[str] | None) -> tuple[Output, ...]:
     return tuple(output for name, output in known.items() if not names or name in names)
 
 
-def _check_net(bundle: Bundle, net: Net, block_px: int) -> None:
+def check_net(bundle: Bundle, net: Net, block_px: int) -> None:
     if not net.local and net.window_px is None:
         raise BundleError(
             f"net {bundle.net!r} sees the whole tile at once, so maps of it depend on how they are cut; "
@@ -215,7 +215,7 @@ def _check_net(bundle: Bundle, net: Net, block_px: int) -> None:
         raise RecipeError(f"blocks of {block_px} pixels do not fit net {bundle.net!r}; use a multiple of {step}")
 
 
-def _job(bundle: Bundle, stack: xr.Dataset, engine: str, precision: str, block_px: int) -> dict[str, Any]:
+def job_of(bundle: Bundle, stack: xr.Dataset, engine: str, precision: str, block_px: int) -> dict[str, Any]:
     """Whatever decides the bytes of the map."""
     return {
         "bundle": _bundle_hash(bundle),
@@ -238,7 +238,7 @@ def _bundle_hash(bundle: Bundle) -> str:
     return digest.hexdigest()
 
 
-def _short_hash(text: str) -> str:
+def short_hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

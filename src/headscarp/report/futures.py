@@ -17,7 +17,7 @@ from headscarp.core.scenarios import GENERATED
 from headscarp.prediction.futures import one_frame
 from headscarp.report.figures import save_figure
 from headscarp.tiles.dataset import as_stack
-from headscarp.train.suites import SuitesEvaluation
+from headscarp.train.suites import Example, SuitesEvaluation
 
 _DRAWN_PX = 256
 _COLUMNS = 6
@@ -126,3 +126,37 @@ def draw_examples(evaluation: SuitesEvaluation, out: str | Path, *, came: int = 
     told = "SIMULATED places: " if evaluation.simulated else ""
     figure.suptitle(f"{told}pictures called generated were made by a net, seen by nobody", fontsize=8)
     return save_figure(figure, out)
+
+
+def draw_alike(evaluation: SuitesEvaluation, out: str | Path, *, tasks: int = 2, futures: int = 6) -> Path:
+    """Writes several places under some tasks as PNG, a row each: before, then the futures of the same numbers. Where
+    chance is of a scene as a whole, as with cgan, a column shows one kind of outcome.
+
+    tasks, futures: how many of each are drawn at most; the tasks whose changed area differs most from future to future.
+    """
+    names = [name for name in _COLOURS if name in evaluation.bands]
+    names = names if len(names) == len(_COLOURS) else list(evaluation.bands[:1])
+    at = [evaluation.bands.index(name) for name in names]
+    chosen = sorted(evaluation.alike, key=lambda task: -_restless(evaluation.alike[task]))[:tasks]
+    rows = [(task, example) for task in chosen for example in evaluation.alike[task]]
+    figure = Figure(figsize=(1.25 * (1 + futures), 1.3 * len(rows) + 0.6), layout="constrained")
+    axes = figure.subplots(len(rows), 1 + futures, squeeze=False)
+    for row, (task, example) in zip(axes, rows, strict=True):
+        scale = _scale([example.before[k] for k in at])
+        row[0].set_ylabel(task.replace("_", " "), fontsize=7)
+        for axis in row:
+            axis.set_xticks([])
+            axis.set_yticks([])
+            axis.set_frame_on(False)
+        shown = [("before", example.before)]
+        shown += [(f"generated, future {k + 1}", picture) for k, picture in enumerate(example.said[:futures])]
+        for axis, (title, picture) in zip(row, shown, strict=False):
+            _draw(axis, dict(zip(names, picture[at].astype(np.float32), strict=True)), names, scale)
+            axis.set_title(title, fontsize=6, pad=2)
+    told = "SIMULATED places: " if evaluation.simulated else ""
+    figure.suptitle(f"{told}a column has one number of the future, at different places", fontsize=8)
+    return save_figure(figure, out)
+
+
+def _restless(examples: Sequence[Example]) -> float:
+    return float(np.mean([(example.said[:, -1] >= 0.5).mean(axis=(1, 2)).std() for example in examples]))

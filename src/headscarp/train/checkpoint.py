@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -20,15 +21,19 @@ from headscarp.train.standing import Standing
 
 CHECKPOINT = ".checkpoint"
 _STATE, _JOB = "state.pt", "job.json"
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
-def save_checkpoint(folder: Path, average: Average, optimiser: Any, standing: Standing) -> None:
+def save_checkpoint(
+    folder: Path, average: Average, optimiser: Any, standing: Standing, *, beside: Mapping[str, Any] = _NOTHING
+) -> None:
     """Replaces the checkpoint in `folder` by where the training stands now; a crash leaves the one before.
 
-    average: of the net that is trained, with it.
+    average: of the net that is trained, with it. beside: what else learns, by name: modules and optimisers.
     """
     state = {"net": average.net.state_dict(), "optimiser": optimiser.state_dict(), "standing": vars(standing)}
     state["average"] = average.state()
+    state["beside"] = {name: one.state_dict() for name, one in beside.items()}
     partial, path = folder / f"{_STATE}.partial", folder / _STATE
     with clear_os_errors(path):
         folder.mkdir(parents=True, exist_ok=True)
@@ -39,8 +44,10 @@ def save_checkpoint(folder: Path, average: Average, optimiser: Any, standing: St
         partial.replace(path)
 
 
-def load_checkpoint(folder: Path, average: Average, optimiser: Any) -> Standing | None:
-    """Puts net, average and optimiser back to where the last finished epoch left them; None where there is none."""
+def load_checkpoint(
+    folder: Path, average: Average, optimiser: Any, *, beside: Mapping[str, Any] = _NOTHING
+) -> Standing | None:
+    """Puts all of `save_checkpoint` back to where the last finished epoch left it; None where there is none."""
     path = folder / _STATE
     if not path.exists():
         return None
@@ -49,6 +56,8 @@ def load_checkpoint(folder: Path, average: Average, optimiser: Any) -> Standing 
         average.net.load_state_dict(state["net"])
         average.load(state["average"])
         optimiser.load_state_dict(state["optimiser"])
+        for name, one in beside.items():
+            one.load_state_dict(state["beside"][name])
         return Standing(**state["standing"])
     except (OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError) as error:
         raise TrainingError(f"{path} cannot be read ({error}); start afresh with --overwrite") from error

@@ -75,12 +75,12 @@ def train(
             log.info("%s: %s", label or "training", bar.text)
     net.load_state_dict(standing.best or net.state_dict())
     net.to("cpu").eval()
-    net.settle(_HeldOut(lesson, settings))
+    net.settle(HeldOut(lesson, settings))
     return standing
 
 
 @dataclass(frozen=True)
-class _HeldOut:
+class HeldOut:
     """The batches of the validation part, read anew as often as they are asked for."""
 
     lesson: Lesson

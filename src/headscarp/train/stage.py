@@ -4,7 +4,7 @@ Writes nothing but the checkpoint. Refuses a split from which nothing can be lea
 it was.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from headscarp.nets.net import Net, Statistics
 from headscarp.tiles.dataset import cache_stack
 from headscarp.tiles.splits import Split, read_split
 from headscarp.tiles.statistics import training_statistics
+from headscarp.train.adversarial import train_adversarially
 from headscarp.train.config import FitConfig
 from headscarp.train.lesson import Ground, check_frames, check_not_generated, make_lesson
 from headscarp.train.log import EpochLog
@@ -28,6 +29,8 @@ from headscarp.train.standing import Standing
 from headscarp.train.unlabelled import with_all_counted
 
 CACHE = ".headscarp-cache"
+LOOPS: dict[str, Callable[..., Standing]] = {"cgan": train_adversarially}
+"""Nets that bring a loop of their own; all others are trained by `loop.train`."""
 
 
 def open_ground(
@@ -93,4 +96,5 @@ def trained_net(
         if NETS[name].schedule.epochs == 0:
             return net.eval(), Standing(settings.learning_rate)
         lesson = make_lesson(ground, net, config)
-        return net, train(net, lesson, settings, fabric=fabric, folder=folder, told=told, label="" if quiet else name)
+        loop = LOOPS.get(name, train)
+        return net, loop(net, lesson, settings, fabric=fabric, folder=folder, told=told, label="" if quiet else name)

@@ -67,12 +67,13 @@ class Example:
 class SuitesEvaluation(Judged):
     """What was found. rows: the tidy table. bands: that were made. examples: by task, of the test part. ranks: by name,
     how often what came had each rank among the members, of the changed area, over uncertain tasks of the test part.
-    simulated: whether the places are.
+    alike: by task, the same of several places. simulated: whether the places are.
     """
 
     ranks: Mapping[str, NDArray[np.int64]] = field(repr=False)
     bands: tuple[str, ...] = ()
     examples: Mapping[str, Example] = field(default_factory=dict, repr=False)
+    alike: Mapping[str, tuple[Example, ...]] = field(default_factory=dict, repr=False)
     simulated: bool = False
 
     @property
@@ -124,6 +125,7 @@ def judge_suites(
     rows: list[MetricRow] = []
     ranks: dict[str, NDArray[np.int64]] = {}
     examples: dict[str, Example] = {}
+    alike: dict[str, tuple[Example, ...]] = {}
     for part in [part for part in parts if split.part(part)]:
         cases, training = cases_of(stack, split, part), cases_of(stack, split, "train")
         judge = _Judge(stack, net, seed)
@@ -132,8 +134,9 @@ def judge_suites(
         rows += judge.rows(found, cases, split.kind, part)
         if part == "test":
             ranks, examples = judge.ranks(found, cases), judge.examples(found[bundle.net], cases)
-    simulated = bool(stack.attrs.get("simulated"))
-    evaluation = SuitesEvaluation(bundle.net, split.kind, tuple(rows), ranks, tuple(net.change), examples, simulated)
+            alike = judge.alike(found[bundle.net], cases) if net.by_chance else {}
+    simulated, bands = bool(stack.attrs.get("simulated")), tuple(net.change)
+    evaluation = SuitesEvaluation(bundle.net, split.kind, tuple(rows), ranks, bands, examples, alike, simulated)
     if folder is not None:
         write_table(rows, folder)
         lines = [f"{name},{rank},{count}" for name, counts in ranks.items() for rank, count in enumerate(counts)]
@@ -262,9 +265,21 @@ class _Judge:
         for task in dict.fromkeys(case.task for case in cases):
             of_task = [i for i, case in enumerate(cases) if case.task == task]
             i = of_task[len(found) * 5 % len(of_task)]
-            came = np.concatenate([one.pictures for _, one in suites[i]])
-            found[task] = Example(self.before(cases[i].samples[0]), came, suites[i][0][0].pictures)
+            found[task] = self._example(suites[i], cases[i])
         return found
+
+    def alike(self, suites: Suites, cases: Sequence[Case], places: int = 4) -> dict[str, tuple[Example, ...]]:
+        """For each uncertain task some places, far apart in the order of the stack."""
+        found = {}
+        for task in dict.fromkeys(case.task for case in cases if case.task not in _CERTAIN):
+            of_task = [i for i, case in enumerate(cases) if case.task == task]
+            chosen = of_task[:: max(1, len(of_task) // places)][:places]
+            found[task] = tuple(self._example(suites[i], cases[i]) for i in chosen)
+        return found
+
+    def _example(self, suite: Sequence[tuple[Suite, Suite]], case: Case) -> Example:
+        came = np.concatenate([one.pictures for _, one in suite])
+        return Example(self.before(case.samples[0]), came, suite[0][0].pictures)
 
     def _identity(self, suites: Sequence[tuple[Suite, Suite]], case: Case) -> float:
         return float(np.abs(suites[0][0].pictures[:, :-1] - self.before(case.samples[0])[:-1]).mean())
