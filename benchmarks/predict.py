@@ -18,7 +18,6 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -27,6 +26,7 @@ import numpy as np
 import rasterio
 import torch
 from _bench import Elsewhere, describe_machine, print_table, take_turns, verdict
+from _forwards import forwards_of
 
 from headscarp.core.band import feature_names
 from headscarp.core.bundle import Bundle, open_bundle, save_bundle
@@ -36,7 +36,7 @@ from headscarp.nets import make_net, net_from_bundle, weights_of
 from headscarp.nets.batch import Batch
 from headscarp.nets.net import Statistics
 from headscarp.prediction.blockwork import aligned_tiles
-from headscarp.prediction.engines import make_engine, single_threaded_torch
+from headscarp.prediction.engines import make_engine
 from headscarp.prediction.raster import predict
 from headscarp.sources.world import veneto_like
 from headscarp.tiles.reader import TileReader
@@ -130,14 +130,6 @@ def bare_forwards(
         )
     run = make_engine(engine, net, precision, threads=cores())
 
-    def forward(i: int) -> None:
-        torch.set_num_threads(1)
-        run(held[i % len(held)])
-
-    def forwards() -> None:
-        with single_threaded_torch(), ThreadPoolExecutor(cores()) as pool:
-            list(pool.map(forward, range(len(with_land))))
-
     def check(path: Path) -> float:
         with rasterio.open(path) as data:
             batch = held[len(held) // 2]
@@ -147,7 +139,7 @@ def bare_forwards(
         made = run(batch)[0, tile.halo : tile.halo + inside.height, tile.halo : tile.halo + inside.width]
         return float(np.nanmax(np.abs(there - made)))
 
-    return forwards, check
+    return forwards_of(run, held, len(with_land)), check
 
 
 def beside_peers(bundle_path: Path, stack_path: Path, rounds: int):

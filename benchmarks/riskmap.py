@@ -16,12 +16,12 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
 from _bench import alternate, describe_machine, peak_memory_of, print_table, verdict
+from _forwards import forwards_of
 from affine import Affine
 
 from headscarp.core.band import Band
@@ -31,10 +31,9 @@ from headscarp.core.grid import Grid
 from headscarp.core.machine import cores
 from headscarp.core.stack import make_stack, write_stack
 from headscarp.nets import make_net, net_from_bundle, weights_of
-from headscarp.nets.batch import Batch
 from headscarp.nets.net import Statistics
 from headscarp.prediction.blockwork import aligned_tiles
-from headscarp.prediction.engines import ENGINES, single_threaded_torch
+from headscarp.prediction.engines import ENGINES
 from headscarp.prediction.frames import forecast, frames_before
 from headscarp.tiles.reader import TileReader, make_batch
 
@@ -117,16 +116,7 @@ def bare_blocks(bundle: Path, stacks: list[Path], frames: int) -> Callable[[], N
     tiles = aligned_tiles(reader.shape, BLOCK_PX, 0, net.align)
     held = [make_batch([reader.read(tile)], [tile]) for tile in tiles]
     run = ENGINES["torch"](net, "float32", cores())
-
-    def forward(batch: Batch) -> None:
-        torch.set_num_threads(1)
-        run(batch)
-
-    def forwards() -> None:
-        with single_threaded_torch(), ThreadPoolExecutor(cores()) as pool:
-            list(pool.map(forward, held))
-
-    return forwards
+    return forwards_of(run, held)
 
 
 def flat_memory(folder: Path, bundle: Path, options: argparse.Namespace) -> tuple[str, bool]:

@@ -18,7 +18,6 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 
@@ -26,6 +25,7 @@ import numpy as np
 import rasterio
 import torch
 from _bench import Elsewhere, describe_machine, peak_memory_of, print_table, take_turns, verdict
+from _forwards import forwards_of
 from _image import write_image
 from predict import write_plain
 
@@ -37,7 +37,7 @@ from headscarp.nets import make_net, net_from_bundle, weights_of
 from headscarp.nets.batch import Batch
 from headscarp.nets.blend import windows_at_once
 from headscarp.nets.net import Statistics
-from headscarp.prediction.engines import ENGINES, single_threaded_torch
+from headscarp.prediction.engines import ENGINES
 from headscarp.prediction.raster import predict
 from headscarp.tiles.reader import TileReader
 
@@ -121,16 +121,7 @@ def bare_windows(bundle: Path, stack: Path) -> Callable[[], None]:
         x, valid, tiles = zip(*held[first : first + at_once], strict=True)
         groups.append(Batch(x=torch.stack(x), valid=torch.stack(valid), tiles=tiles))
     run = ENGINES["torch"](net, "float32", cores())
-
-    def forward(batch: Batch) -> None:
-        torch.set_num_threads(1)
-        run(batch)
-
-    def forwards() -> None:
-        with single_threaded_torch(), ThreadPoolExecutor(cores()) as pool:
-            list(pool.map(forward, groups))
-
-    return forwards
+    return forwards_of(run, groups)
 
 
 def monai_side(bundle: Path, stack: Path) -> Callable[[], Path]:
