@@ -16,6 +16,8 @@ from headscarp.nets.batch import Batch
 from headscarp.nets.metadata import FEATURES
 from headscarp.nets.net import Statistics
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 BANDS = (
     Band("elevation", "continuous", "m"),
     Band("slope", "continuous", "degree"),
@@ -66,15 +68,6 @@ JUDGES_PLACES = {
 ALL = pytest.mark.parametrize("name", list(NETS))
 LOCAL = pytest.mark.parametrize("name", [name for name in NETS if NETS[name].local])
 LABELLED = pytest.mark.parametrize("name", [name for name in NETS if NETS[name].needs_labels])
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Small tensors gain nothing from a second thread, and lose much where the machine is busy."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def new_net(name, seed=0):

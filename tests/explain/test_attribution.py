@@ -10,6 +10,8 @@ from headscarp.nets import NETS, make_net
 from headscarp.nets.batch import Batch
 from headscarp.nets.net import PixelNet, Statistics
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 BANDS = (
     Band("elevation", "continuous", "m"),
     Band("slope", "continuous", "degree"),
@@ -19,14 +21,6 @@ BANDS = (
 STATISTICS = Statistics({"elevation": 500.0, "slope": 20.0}, {"elevation": 80.0, "slope": 10.0}, prevalence=0.2)
 ALIGNED = {"aligned": ["slope", "aspect:north", "rock=marl"], "ranges_m": [30.0]}
 ARGUMENTS = {"sann": ALIGNED, "sacnn": ALIGNED, "unet": {"base": 4}}
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def new_net(name):

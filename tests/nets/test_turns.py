@@ -15,6 +15,8 @@ from headscarp.prediction.engines import ENGINES, make_engine
 from headscarp.tiles.augment import augment
 from headscarp.tiles.reader import TilePixels
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 BANDS = (
     Band("elevation", "continuous", "m"),
     Band("aspect", "direction", "degree"),
@@ -33,14 +35,6 @@ class Drawn:
 
     def integers(self, _):
         return self.draws.pop(0)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def new_net(name, turns):

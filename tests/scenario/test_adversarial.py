@@ -19,16 +19,10 @@ from headscarp.train.config import FitConfig
 from headscarp.train.devices import start_fabric
 from headscarp.train.standing import Standing
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 FABRIC = start_fabric(FitConfig())
 SETTINGS = replace(FitConfig(learning_rate=2e-3).for_loop(CGAN.schedule), average=0.9)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 class OneTile:

@@ -18,20 +18,14 @@ from headscarp.nets.unet import unet_reach
 from headscarp.tiles.augment import Changes, changed
 from headscarp.tiles.reader import TilePixels
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 BANDS = (Band("red", "continuous"), Band("nir", "continuous"), Band("slope", "continuous", "degree"))
 STATISTICS = Statistics({"red": 0.1, "nir": 0.3, "slope": 20.0}, {"red": 0.05, "nir": 0.1, "slope": 10.0})
 SMALL = {"base": 8, "levels": 1}
 MINING, IDENTITY, NO_CHANGE, RAIN = (TASKS.index(t) for t in ("mining", "identity", "no_change", "rain"))
 EACH = pytest.mark.parametrize("name", ["flow", "direct", "cgan"])
 BY_CHANCE = pytest.mark.parametrize("name", ["flow", "cgan"])
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def new_net(name, **more):

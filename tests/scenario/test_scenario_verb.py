@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import rasterio
-import torch
 from scenes import build_scenes, scene_of
 from typer.testing import CliRunner
 
@@ -25,6 +24,8 @@ from headscarp.prediction.futures import scenario
 from headscarp.train.config import FitConfig
 from headscarp.train.fit import fit
 from headscarp.train.suites import judge_suites
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 CONFIG = """[train.flow]
 epochs = 2
@@ -44,14 +45,6 @@ def run(*words: object) -> SimpleNamespace:
     done = CliRunner().invoke(app, [str(word) for word in words])
     output.as_json = False
     return SimpleNamespace(code=done.exit_code, text=" ".join(done.output.split()))
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
