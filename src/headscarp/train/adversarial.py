@@ -1,12 +1,11 @@
 """The training loop of `cgan`, to be read in one go: a generator and a critic in turn, after BicycleGAN.
 
-Lessons, validation, best weights, log and checkpoints are those of `loop`; what is its own is the step. It refuses
+Epochs, validation, best weights, log and checkpoints are those of `loop`; what is its own is the step. It refuses
 several devices, and to go on from a loss that is not finite.
 """
 
 import functools
 import time
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,20 +14,19 @@ import torch
 from lightning_fabric import Fabric
 
 from headscarp.core.errors import RecipeError, TrainingError
-from headscarp.core.progress import Progress, log, progress
+from headscarp.core.progress import Progress
 from headscarp.nets.batch import Batch
 from headscarp.nets.cgan import CGAN
 from headscarp.nets.critic import Critic, Encoder
 from headscarp.nets.net import Net
 from headscarp.tiles.sampling import batches
 from headscarp.train.averaging import Average
-from headscarp.train.checkpoint import load_checkpoint, save_checkpoint
 from headscarp.train.config import Settings
 from headscarp.train.lesson import Lesson, changes_of, drawn_tiles
 from headscarp.train.log import EpochLog
-from headscarp.train.loop import HeldOut, validate
+from headscarp.train.loop import Kept, run_epochs
 from headscarp.train.rates import step_rate
-from headscarp.train.standing import Standing, check_finite, goes_on, judge
+from headscarp.train.standing import Standing, check_finite
 
 BETAS = (0.5, 0.999)
 _LOOK_EVERY = 10
@@ -59,28 +57,14 @@ def train_adversarially(
     play = make_play(net, lesson, settings, fabric)
     average = Average(net, settings.average)
     average.follow(play.by_generator)
-    standing = (folder and load_checkpoint(folder, average, play.by_generator, beside=play.beside)) or Standing(
-        settings.learning_rate
+
+    def learn(standing: Standing, bar: Progress) -> tuple[float, float]:
+        return _learn(play, lesson, settings, fabric, standing, bar)
+
+    kept = Kept(average, play.by_generator, play.beside)
+    return run_epochs(
+        net, learn, lesson, settings, kept=kept, fabric=fabric, folder=folder, told=told, label=label, figure="CRPS"
     )
-    tiles = settings.epochs * (len(drawn_tiles(lesson, settings, 1)) + len(lesson.validation))
-    with progress(label, tiles) if label else nullcontext(Progress("training", tiles)) as bar:
-        bar.advance(tiles / max(settings.epochs, 1) * standing.epoch, "resumed" if standing.epoch else "")
-        while goes_on(standing, settings):
-            torch.manual_seed(settings.seed * 1_000_003 + standing.epoch)  # z: the same after a resume
-            loss, pixels_per_s = _learn(play, lesson, settings, fabric, standing, bar)
-            with average.in_place():
-                found = validate(net, lesson, settings, fabric=fabric, bar=bar)
-                judge(standing, net, settings, loss=loss, found=found)
-            bar.advance(0, f"epoch {standing.epoch}: loss {loss:.4f}, validation CRPS {found.nll:.4f}")
-            if told:
-                told.write(standing.history, pixels_per_s)
-            if folder:
-                save_checkpoint(folder, average, play.by_generator, standing, beside=play.beside)
-            log.info("%s: %s", label or "training", bar.text)
-    net.load_state_dict(standing.best or net.state_dict())
-    net.to("cpu").eval()
-    net.settle(HeldOut(lesson, settings))
-    return standing
 
 
 @dataclass(frozen=True)

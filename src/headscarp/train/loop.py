@@ -6,9 +6,9 @@ a loss that is not finite. Devices, precision and several processes are Lightnin
 
 import functools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -56,22 +56,63 @@ def train(
     module, optimiser = fabric.setup(_Losses(net), plain)
     average = Average(net, settings.average)
     average.follow(plain)
-    standing = (folder and load_checkpoint(folder, average, optimiser)) or Standing(settings.learning_rate)
+    room = Room(label or "training", remedy=_REMEDY)
+
+    def learn(standing: Standing, bar: Progress) -> tuple[float, float]:
+        return _learn(module, optimiser, lesson, settings, fabric, standing, bar, room)
+
+    return run_epochs(
+        net, learn, lesson, settings, kept=Kept(average, optimiser), fabric=fabric, folder=folder, told=told,
+        label=label, room=room,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a checkpoint holds beside where training stands: weights with their average, an optimiser, and more by name
+    where a net does not learn alone."""
+
+    average: Average
+    optimiser: Any
+    beside: Mapping[str, Any] = field(default_factory=dict)
+
+
+def run_epochs(
+    net: Net,
+    learn: Callable[[Standing, Progress], tuple[float, float]],
+    lesson: Lesson,
+    settings: Settings,
+    *,
+    kept: Kept,
+    fabric: Fabric,
+    folder: Path | None,
+    told: EpochLog | None,
+    label: str,
+    room: Room | None = None,
+    figure: str = "NLL",
+) -> Standing:
+    """Epochs until training is over: learning, validation, log and checkpoint of each; see `train`.
+
+    learn: one epoch of steps; returns the mean loss and pixels per second. figure: what validation measures, in words.
+    """
+    average = kept.average
+    standing = (folder and load_checkpoint(folder, average, kept.optimiser, beside=kept.beside)) or Standing(
+        settings.learning_rate
+    )
     tiles = settings.epochs * (len(drawn_tiles(lesson, settings, 1)) + len(lesson.validation))
     with progress(label, tiles) if label else nullcontext(Progress("training", tiles)) as bar:
         bar.advance(tiles / max(settings.epochs, 1) * standing.epoch, "resumed" if standing.epoch else "")
-        room = Room(label or "training", remedy=_REMEDY)
         while goes_on(standing, settings):
-            torch.manual_seed(settings.seed * 1_000_003 + standing.epoch)  # dropout: the same after a resume
-            loss, pixels_per_s = _learn(module, optimiser, lesson, settings, fabric, standing, bar, room)
+            torch.manual_seed(settings.seed * 1_000_003 + standing.epoch)  # chance: the same after a resume
+            loss, pixels_per_s = learn(standing, bar)
             with average.in_place():
                 found = validate(net, lesson, settings, fabric=fabric, bar=bar, room=room)
                 judge(standing, net, settings, loss=loss, found=found)
-            bar.advance(0, f"epoch {standing.epoch}: loss {loss:.4f}, validation NLL {found.nll:.4f}")
+            bar.advance(0, f"epoch {standing.epoch}: loss {loss:.4f}, validation {figure} {found.nll:.4f}")
             if told and fabric.is_global_zero:
                 told.write(standing.history, pixels_per_s)
             if folder and fabric.is_global_zero:
-                save_checkpoint(folder, average, optimiser, standing)
+                save_checkpoint(folder, average, kept.optimiser, standing, beside=kept.beside)
             log.info("%s: %s", label or "training", bar.text)
     net.load_state_dict(standing.best or net.state_dict())
     net.to("cpu").eval()
