@@ -123,6 +123,17 @@ def open_bundle(path: str | Path) -> Bundle:
         raise BundleError(f"{path} is not a whole bundle ({error}); copy it again, or train again") from error
 
 
+def bundle_hash(bundle: Bundle) -> str:
+    """SHA-256 of what results are made with: net, arguments, bands, calibration, threshold and every weight."""
+    bands = [band.to_json() for band in bundle.bands]
+    facts = [bundle.net, dict(bundle.arguments), bands, dict(bundle.calibration), bundle.threshold]
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=list).encode())
+    for name, array in sorted(bundle.weights.items()):
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
 def _read_record(path: Path) -> dict[str, Any]:
     if not (path / "bundle.json").is_file():
         raise BundleError(f"there is no bundle at {path}; make one with: headscarp train STACK --net NET --out {path}")

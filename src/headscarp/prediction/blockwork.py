@@ -56,11 +56,7 @@ class BlockWork:
         torch.set_num_threads(1)  # of the calling thread: blocks run side by side
         opened = _opened(self)
         inside = tile.window.clip(self.work.shape)
-        core = (slice(tile.halo, tile.halo + inside.height), slice(tile.halo, tile.halo + inside.width))
-        held = [self._read(opened.reader, tile)]
-        valid = held[0].valid[0].numpy()[core].copy()  # nets see black squares in every block, or in none
-        black = leave_out_black(held[0].x[0].numpy()[(..., *core)], valid, self.fit.bands)
-        said = {"black": black} if black else {}
+        held, core, valid, said = read_block(opened.reader, self.fit, tile, inside)
         if not valid.any():
             made = np.full((self.work.bands, inside.height, inside.width), np.nan, np.float32)
             return Done(self.work.write(inside, made), {"valid": 0, **said})
@@ -72,9 +68,18 @@ class BlockWork:
             facts["change"] = largest_change(opened.engine, opened.reference(), piece)
         return Done(self.work.write(inside, made), facts)
 
-    def _read(self, reader: TileReader, tile: Tile) -> Batch:
-        pixels = reader.read(tile)
-        return replace(make_batch([replace(pixels, x=self.fit.recode(pixels.x))], [tile]), y=None)
+
+def read_block(
+    reader: TileReader, fit: Fit, tile: Tile, inside: Window
+) -> tuple[list[Batch], tuple[slice, slice], np.ndarray, dict[str, int]]:
+    """A block with its context, in a list of one so that who runs it can let go of it; where in it the pixels of
+    `inside` stand, which of these are valid (black squares are not), and how many squares are black, if any."""
+    pixels = reader.read(tile)
+    batch = replace(make_batch([replace(pixels, x=fit.recode(pixels.x))], [tile]), y=None)
+    core = (slice(tile.halo, tile.halo + inside.height), slice(tile.halo, tile.halo + inside.width))
+    valid = batch.valid[0].numpy()[core].copy()  # nets see black squares in every block, or in none
+    black = leave_out_black(batch.x[0].numpy()[(..., *core)], valid, fit.bands)
+    return [batch], core, valid, {"black": black} if black else {}
 
 
 def aligned_tiles(shape: tuple[int, int], block_px: int, halo: int, align: int) -> tuple[Tile, ...]:

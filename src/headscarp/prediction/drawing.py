@@ -18,10 +18,8 @@ from headscarp.core.bundle import Bundle
 from headscarp.core.machine import cores
 from headscarp.core.provenance import read_made
 from headscarp.core.tile import Tile, Window
-from headscarp.nets.batch import Batch
 from headscarp.nets.futures import FutureNet
-from headscarp.prediction.black import leave_out_black
-from headscarp.prediction.blockwork import aligned_tiles
+from headscarp.prediction.blockwork import aligned_tiles, read_block
 from headscarp.prediction.cutting import Cut
 from headscarp.prediction.engines import for_channels_last, single_threaded_torch
 from headscarp.prediction.facts import finish_block
@@ -29,7 +27,7 @@ from headscarp.prediction.raster import beside, check_net, job_of, short_hash, w
 from headscarp.prediction.workfile import WorkFile
 from headscarp.tiles.dataset import raster_shape
 from headscarp.tiles.fits import Fit, check_fits
-from headscarp.tiles.reader import TileReader, make_batch
+from headscarp.tiles.reader import TileReader
 from headscarp.tiles.tiling import halo_of
 
 AT_ONCE = 16
@@ -114,11 +112,7 @@ class _FutureWork:
     def __call__(self, tile: Tile) -> Done:
         torch.set_num_threads(1)  # of the calling thread: blocks run side by side
         inside = tile.window.clip(self.files[0].shape)
-        core = (slice(tile.halo, tile.halo + inside.height), slice(tile.halo, tile.halo + inside.width))
-        batch = self._read(tile)
-        valid = batch.valid[0].numpy()[core].copy()
-        black = leave_out_black(batch.x[0].numpy()[(..., *core)], valid, self.fit.bands)
-        said = {"black": black} if black else {}
+        (batch,), core, valid, said = read_block(self.reader, self.fit, tile, inside)
         if not valid.any():
             nothing = np.full((self.files[0].bands, inside.height, inside.width), np.nan, np.float32)
             sums = [file.write(inside, nothing) for file in self.files]
@@ -130,10 +124,6 @@ class _FutureWork:
                 facts.append({**finish_block(made, valid), **said})
                 sums.append(file.write(inside, made))
         return Done(" ".join(sums), {"futures": facts})
-
-    def _read(self, tile: Tile) -> Batch:
-        pixels = self.reader.read(tile)
-        return replace(make_batch([replace(pixels, x=self.fit.recode(pixels.x))], [tile]), y=None)
 
 
 def _checksum(files: Sequence[WorkFile], window: Window) -> str:

@@ -80,12 +80,12 @@ class Planting:
     @property
     def promised(self) -> float:
         """The share of the risk of the place that grown trees take away, as the model says."""
-        return _share(self.risk, self.gain, self.chosen)
+        return promised_share(self.risk, self.gain, self.chosen)
 
     @property
     def promised_beside(self) -> float:
         """The same by the model that did not choose; NaN without one."""
-        return float("nan") if self.beside is None else _share(*self.beside, self.chosen)
+        return float("nan") if self.beside is None else promised_share(*self.beside, self.chosen)
 
     @property
     def ha(self) -> float:
@@ -267,10 +267,11 @@ def _years(
         gain = share * used[1]
         if source == PHYSICS:
             gain = used[0] - ground.risk(share * ground.roots_kpa, seed)
-        told.append((year, _share(used[0], gain, chosen)))
+        told.append((year, promised_share(used[0], gain, chosen)))
     return tuple(told)
 
 
-def _share(risk: Floats, gain: Floats, chosen: Bools) -> float:
+def promised_share(risk: Floats, gain: Floats, chosen: Bools) -> float:
+    """The share of the risk of a place that a plan takes away by a model; 0 where there is no risk. All (y, x)."""
     total = float(np.nansum(risk))
     return float(np.nansum(gain[chosen])) / total if total > 0 else 0.0

@@ -15,13 +15,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 import headscarp
 from headscarp.core.artefact import check_output, finish, partial_path
 from headscarp.core.blocks import Done, Journal, run_blocks
-from headscarp.core.bundle import Bundle, open_bundle
+from headscarp.core.bundle import Bundle, bundle_hash, open_bundle
 from headscarp.core.errors import BundleError, OutputError, RecipeError
 from headscarp.core.machine import cores
 from headscarp.core.provenance import made_by, read_made, write_stac_item
@@ -218,24 +217,13 @@ def check_net(bundle: Bundle, net: Net, block_px: int) -> None:
 def job_of(bundle: Bundle, stack: xr.Dataset, engine: str, precision: str, block_px: int) -> dict[str, Any]:
     """Whatever decides the bytes of the map."""
     return {
-        "bundle": _bundle_hash(bundle),
+        "bundle": bundle_hash(bundle),
         "stack": fingerprint(stack),
         "engine": engine,
         "precision": precision,
         "block_px": block_px,
         "version": headscarp.__version__,
     }
-
-
-def _bundle_hash(bundle: Bundle) -> str:
-    """SHA-256 of what a map is made with: net, arguments, bands, calibration, threshold and every weight."""
-    bands = [band.to_json() for band in bundle.bands]
-    facts = [bundle.net, dict(bundle.arguments), bands, dict(bundle.calibration), bundle.threshold]
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=list).encode())
-    for name, array in sorted(bundle.weights.items()):
-        digest.update(f"{name} {array.dtype} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
 
 
 def short_hash(text: str) -> str:

@@ -41,7 +41,7 @@ def draw_contact_sheet(
     before = _before(one_frame(as_stack(stack), date)[0], list(pictures[0]))
     names = [name for name in _COLOURS if name in pictures[0]]
     names = names if len(names) == len(_COLOURS) else [next(iter(pictures[0]))]
-    low, high = _scale([before[name] for name in names])
+    low, high = light_range([before[name] for name in names])
     cells = 2 + len(pictures)
     columns = min(_COLUMNS, cells)
     rows = -(-cells // columns)
@@ -77,12 +77,13 @@ def _before(stack: xr.Dataset, names: Sequence[str]) -> dict[str, NDArray[np.flo
     return {name: stack[name][::step, ::step].to_numpy() for name in names if name in stack}
 
 
-def _scale(planes: Sequence[NDArray[np.float32]]) -> tuple[float, float]:
+def light_range(planes: Sequence[NDArray[np.floating]], *, room: float = 1.3) -> tuple[float, float]:
+    """What is drawn black and what white: nearly all of the numbers that are there, and some room above them."""
     there = np.concatenate([plane[np.isfinite(plane)] for plane in planes])
     if not there.size:
         return 0.0, 1.0
     low, high = np.quantile(there, (0.01, 0.99))
-    return float(low), float(low + 1.3 * max(high - low, 1e-6))
+    return float(low), float(low + room * max(high - low, 1e-6))
 
 
 def _draw(axis, picture: Mapping[str, NDArray[np.float32]], names: Sequence[str], scale: tuple[float, float]) -> None:  # type: ignore[no-untyped-def]
@@ -111,7 +112,7 @@ def draw_examples(evaluation: SuitesEvaluation, out: str | Path, *, came: int = 
     figure = Figure(figsize=(1.25 * columns, 1.35 * len(evaluation.examples) + 0.6), layout="constrained")
     axes = figure.subplots(len(evaluation.examples), columns, squeeze=False)
     for row, (task, example) in zip(axes, evaluation.examples.items(), strict=True):
-        scale = _scale([example.before[k] for k in at])
+        scale = light_range([example.before[k] for k in at])
         shown = [("before", example.before), *(("came", p) for p in example.came[:came])]
         shown += [("came", None)] * (1 + came - len(shown)) + [("generated", p) for p in example.said[:said]]
         for axis in row:
@@ -142,7 +143,7 @@ def draw_alike(evaluation: SuitesEvaluation, out: str | Path, *, tasks: int = 2,
     figure = Figure(figsize=(1.25 * (1 + futures), 1.3 * len(rows) + 0.6), layout="constrained")
     axes = figure.subplots(len(rows), 1 + futures, squeeze=False)
     for row, (task, example) in zip(axes, rows, strict=True):
-        scale = _scale([example.before[k] for k in at])
+        scale = light_range([example.before[k] for k in at])
         row[0].set_ylabel(task.replace("_", " "), fontsize=7)
         for axis in row:
             axis.set_xticks([])

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from headscarp.core.artefact import clear_os_errors
+from headscarp.report.futures import light_range
 
 GENERATED_MARK = "GENERATED"
 _PANEL_PX, _TITLE_PX, _GAP_PX = 192, 20, 6
@@ -33,7 +34,7 @@ def draw_strip(
     Colours are red, green and blue where all are there, else the first band in grey, on one scale for all.
     """
     names = list(_COLOURS) if set(_COLOURS) <= set(before) else [next(iter(before))]
-    scale = _scale([of[name] for of in (before, after) for name in names])
+    scale = light_range([of[name] for of in (before, after) for name in names], room=1.1)
     shown = [(title, _rgb(of, names, scale), False) for title, of in (("before", before), ("after", after))]
     grey = shown[1][1].mean(axis=-1, keepdims=True).repeat(3, axis=-1)
     shown.append(("changed, in red", np.where(changed[..., None], 0.3 * grey + 0.7 * _CHANGED, grey), False))
@@ -66,14 +67,6 @@ def _mark(pen: ImageDraw.ImageDraw, middle: tuple[int, int]) -> None:
 @cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", size)
-
-
-def _scale(planes: Sequence[NDArray[np.floating]]) -> tuple[float, float]:
-    there = np.concatenate([plane[np.isfinite(plane)] for plane in planes])
-    if not there.size:
-        return 0.0, 1.0
-    low, high = np.quantile(there, (0.01, 0.99))
-    return float(low), float(low + 1.1 * max(high - low, 1e-6))
 
 
 def _rgb(

@@ -48,6 +48,12 @@ def train_tiles(split: Split, part: str, *, size: int, halo: int) -> tuple[Tile,
     return tuple(tiles)
 
 
+def whole_tile(shape: tuple[int, int], align: int, *, sample: int = 0, name: str = "") -> Tile:
+    """All of a sample at once, without context, its sides rounded up to the alignment. shape: (rows, columns)."""
+    rows, cols = (-(-side // align) * align for side in shape)
+    return Tile(Window(0, 0, rows, cols), 0, sample, id=name)
+
+
 def _code_of(part: str) -> np.uint8:
     if part not in PARTS:
         raise SplitError(f"there is no part {part!r}; use one of {', '.join(PARTS)}")

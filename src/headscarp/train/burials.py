@@ -24,7 +24,6 @@ from headscarp.core.provenance import made_by
 from headscarp.core.samples import stack_resolution_m
 from headscarp.core.scenarios import CHANGED, SOURCE, check_scenarios, task_code
 from headscarp.core.stack import fingerprint
-from headscarp.core.tile import Tile, Window
 from headscarp.evaluation.burials import (
     BINS,
     CUTS,
@@ -47,6 +46,7 @@ from headscarp.tiles.fits import check_fits
 from headscarp.tiles.reader import TileReader
 from headscarp.tiles.sampling import batches
 from headscarp.tiles.splits import split_from_json
+from headscarp.tiles.tiling import whole_tile
 from headscarp.train.simulated import SimulatedPlaces
 from headscarp.train.suites import Case, cases_of
 
@@ -224,13 +224,12 @@ class _Judge:
 
     def _drawn(self, cases: Sequence[Case]) -> list[Bools]:
         """(M, y, x) of each place: where the net's futures are changed."""
-        rows, cols, align = self.stack.sizes["y"], self.stack.sizes["x"], self.net.align
-        window = Window(0, 0, -(-rows // align) * align, -(-cols // align) * align)
-        tiles = [Tile(window, 0, case.samples[0], id=case.place) for case in cases]
+        rows, cols = self.stack.sizes["y"], self.stack.sizes["x"]
+        tiles = [whole_tile((rows, cols), self.net.align, sample=case.samples[0], name=case.place) for case in cases]
         made: list[Bools] = []
         with progress(f"{self.bundle.net}: futures", len(tiles)) as bar, torch.inference_mode():
             for batch in batches(TileReader(self.stack, self.bands), tiles, batch_size=_BATCH, workers=2):
-                suite = [self.net.picture(batch, number)[:, -1, :rows, :cols].numpy() for number in range(self.samples)]
+                suite = [drawn[:, -1, :rows, :cols].numpy() for drawn in self.net.pictures(batch, range(self.samples))]
                 made += list(np.stack(suite, axis=1) >= 0.5)
                 bar.advance(len(batch.tiles))
         return made

@@ -6,7 +6,7 @@ classifier says. No net is told when or where a picture was taken. Refuses nothi
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -103,8 +103,12 @@ class Site:
 
     def picture(self, task: str, number: int) -> torch.Tensor:
         """(B, K, H, W) a future under a task, on the pixels of the sites."""
+        return next(self.pictures(task, (number,)))
+
+    def pictures(self, task: str, numbers: Sequence[int]) -> Iterator[torch.Tensor]:
+        """The same of several futures, one after the other; what they share is computed once."""
         net = self.tools.generator
-        return self.cut(net.picture(self.given(net, task), number)[:, :-1])
+        return (self.cut(made[:, :-1]) for made in net.pictures(self.given(net, task), numbers))
 
     def cut(self, planes: torch.Tensor) -> torch.Tensor:
         return planes[..., : self.tools.shape[0], : self.tools.shape[1]]
@@ -132,7 +136,7 @@ def measure(tools: Instruments, batch: Batch) -> list[Measured]:
     came = site.came()
     where = {name: space(came) for name, space in spaces.items()}
     for task in tools.tasks:
-        pictures = [site.picture(task, number) for number in range(tools.samples)]
+        pictures = list(site.pictures(task, range(tools.samples)))
         for name, space in spaces.items():
             members = np.stack([space(picture) for picture in pictures], axis=1)  # (B, M, F)
             for i in range(count):

@@ -5,8 +5,6 @@ the validation part, which no net has learned from, and judged on the test part 
 learned from sites that are judged. An image shows no permit: whether a mine is licensed is no matter of this module.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,13 +17,12 @@ from numpy.typing import NDArray
 
 from headscarp.core.artefact import check_output, clear_os_errors, write_json
 from headscarp.core.blocks import Done, Journal, run_blocks
-from headscarp.core.bundle import Bundle, open_bundle
+from headscarp.core.bundle import Bundle, bundle_hash, open_bundle
 from headscarp.core.errors import RecipeError
 from headscarp.core.progress import log
 from headscarp.core.provenance import made_by
 from headscarp.core.samples import GROUP, sample_ids
 from headscarp.core.stack import fingerprint
-from headscarp.core.tile import Tile, Window
 from headscarp.evaluation.hazards import Floats
 from headscarp.evaluation.sites import SiteTruth, both_kinds
 from headscarp.evaluation.tables import MetricRow, write_table
@@ -33,6 +30,7 @@ from headscarp.tiles.dataset import as_stack
 from headscarp.tiles.pairs import as_scenes
 from headscarp.tiles.reader import TileReader, make_batch
 from headscarp.tiles.regions import REGION, place_numbers
+from headscarp.tiles.tiling import whole_tile
 from headscarp.train.measured import Instruments, Site, measure
 from headscarp.train.minescores import (
     ADDED,
@@ -155,7 +153,7 @@ def find_mines(
     if not len(chosen):
         raise RecipeError("all sites train, so none is left to rank; give sites of other parts, or without a class")
     settings = {
-        "generator": fingerprint_of(generator), "beside": [fingerprint_of(one) for one in others],
+        "generator": bundle_hash(generator), "beside": [bundle_hash(one) for one in others],
         "tasks": list(tools.tasks), "samples": samples, "stack": fingerprint(stack),
     }  # fmt: skip
     reader = TileReader(scenes, bands)
@@ -185,14 +183,6 @@ def find_mines(
     write_table(rows, out)
     write_json(out / "made.json", {"made": made})
     return evidence
-
-
-def fingerprint_of(bundle: Bundle) -> str:
-    """What tells one trained net from another: a hash of its weights and arguments."""
-    digest = hashlib.blake2b(json.dumps([bundle.net, dict(bundle.arguments)], sort_keys=True).encode(), digest_size=16)
-    for name in sorted(bundle.weights):
-        digest.update(name.encode() + np.ascontiguousarray(bundle.weights[name]).tobytes())
-    return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -235,8 +225,7 @@ def _measured(
 
 
 def _batch(tools: Instruments, reader: TileReader, samples: Sequence[int]) -> Any:
-    rows, cols = (-(-side // tools.align) * tools.align for side in tools.shape)
-    tiles = [Tile(Window(0, 0, rows, cols), 0, sample) for sample in samples]
+    tiles = [whole_tile(tools.shape, tools.align, sample=sample) for sample in samples]
     return make_batch([reader.read(tile) for tile in tiles], tiles)
 
 

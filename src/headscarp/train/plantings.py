@@ -24,13 +24,12 @@ from headscarp.core.provenance import made_by
 from headscarp.core.samples import stack_resolution_m
 from headscarp.core.scenarios import check_scenarios
 from headscarp.core.stack import fingerprint
-from headscarp.core.tile import Tile, Window
 from headscarp.evaluation.intervals import Interval
 from headscarp.evaluation.plans import ahead_of, mean_over_places
 from headscarp.evaluation.tables import Judged, MetricRow, rows_of, write_table
 from headscarp.nets import NETS, net_from_bundle
 from headscarp.prediction.plans import choose_cells
-from headscarp.prediction.planting import checked_risk
+from headscarp.prediction.planting import checked_risk, promised_share
 from headscarp.prediction.reforest import FEWEST_WOODS_PX, look_of_woods, with_trees, woods_and_open
 from headscarp.prediction.shallow import Ground, physical_gain
 from headscarp.sources.world.domains import slides
@@ -40,6 +39,7 @@ from headscarp.tiles.fits import check_fits
 from headscarp.tiles.reader import TileReader
 from headscarp.tiles.sampling import batches
 from headscarp.tiles.splits import split_from_json, split_given
+from headscarp.tiles.tiling import whole_tile
 from headscarp.train.simulated import SimulatedPlaces
 from headscarp.train.suites import Case, cases_of
 
@@ -181,9 +181,9 @@ class _Judge:
                     true = float(gain[plan].sum())
                     of["risk_reduction"].append(true / float(before.sum()))
                     of["of_best"].append(true / best if best > 0 else np.nan)
-                    of["promised"].append(_share(promises[name], plan) if name in promises else np.nan)
+                    of["promised"].append(promised_share(*promises[name], plan) if name in promises else np.nan)
                 for name, of_risk in promises.items():
-                    everywhere.setdefault(name, []).append(_share(of_risk, allowed))
+                    everywhere.setdefault(name, []).append(promised_share(*of_risk, allowed))
                 self.examples.append(Example(case.place, place.elevation_m.astype(np.float64), gain, plans))
         arrays = {name: {m: np.array(v) for m, v in of.items()} for name, of in found.items()}
         return arrays, {name: np.array(v) for name, v in everywhere.items()}, dropped
@@ -219,8 +219,7 @@ class _Judge:
         net, bands = net_from_bundle(self.bundle), check_fits(self.bundle, self.stack).bands
         names = [band.name for band in bands]
         rows, cols = self.stack.sizes["y"], self.stack.sizes["x"]
-        window = Window(0, 0, -(-rows // net.align) * net.align, -(-cols // net.align) * net.align)
-        tiles = [Tile(window, 0, case.samples[0], id=case.place) for case in cases]
+        tiles = [whole_tile((rows, cols), net.align, sample=case.samples[0], name=case.place) for case in cases]
         usual = self._usual_woods(cases)
         made: dict[str, tuple[Floats, Floats]] = {}
         with torch.inference_mode():
@@ -253,8 +252,3 @@ class _Judge:
                 for name, value in look_of_woods(seen, woods).items():
                     looks.setdefault(name, []).append(float(value))
         return {name: np.array(np.median(values)) for name, values in looks.items()}
-
-
-def _share(of_risk: tuple[Floats, Floats], plan: Bools) -> float:
-    risk, gain = of_risk
-    return float(np.nansum(gain[plan]) / max(float(np.nansum(risk)), 1e-12))

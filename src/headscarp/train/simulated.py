@@ -11,7 +11,6 @@ import xarray as xr
 
 from headscarp.assemble.domain_recipe import DomainsRecipe, domains_recipe_from_dict
 from headscarp.core.errors import StackError
-from headscarp.core.samples import GROUP
 from headscarp.sources.world.domains import Look, draw_scene
 from headscarp.sources.world.domains.futures import scene_place
 from headscarp.sources.world.domains.ground import Place
@@ -30,13 +29,11 @@ class SimulatedPlaces:
             )
         self.recipe: DomainsRecipe = recipe
         self.look: Look = recipe.look
+        self._drawn: dict[str, Place] = {}
 
     def place(self, name: str) -> Place:
         """The ground of a place, by its name in the stack, such as "india-00004"."""
-        region, number = name.rsplit("-", 1)
-        return scene_place(draw_scene(region, int(number), self.look), self.look)
-
-    def names(self, stack: xr.Dataset, samples: list[int]) -> list[str]:
-        """The names of the places of samples, each once, in their order."""
-        groups = stack[GROUP].to_numpy().astype(object)
-        return list(dict.fromkeys(str(groups[sample]) for sample in samples))
+        if name not in self._drawn:
+            region, number = name.rsplit("-", 1)
+            self._drawn[name] = scene_place(draw_scene(region, int(number), self.look), self.look)
+        return self._drawn[name]

@@ -23,7 +23,6 @@ from headscarp.core.provenance import made_by
 from headscarp.core.samples import GROUP
 from headscarp.core.scenarios import AFTER, CHANGED, TASK, check_scenarios
 from headscarp.core.stack import LABEL, fingerprint
-from headscarp.core.tile import Tile, Window
 from headscarp.evaluation.suites import Suite, Suites, case_values, suite_scores, truth_rank
 from headscarp.evaluation.tables import Judged, MetricRow, rows_of, write_table
 from headscarp.nets import NETS, net_from_bundle
@@ -35,6 +34,7 @@ from headscarp.tiles.pairs import as_scenes, is_pairs
 from headscarp.tiles.reader import TileReader
 from headscarp.tiles.sampling import batches
 from headscarp.tiles.splits import Split, read_split, split_from_json
+from headscarp.tiles.tiling import whole_tile
 
 SAMPLES, VALIDATION_SAMPLES = 16, 10
 COPY, NEAREST, LAW = "copy_the_input", "nearest_pair", "law"
@@ -192,15 +192,16 @@ class _Judge:
         """Suites of a net that makes them; of one without chance a single picture."""
         many = samples if self.net.by_chance else 1
         reader, (rows, cols) = TileReader(self.stack, bands), (self.stack.sizes["y"], self.stack.sizes["x"])
-        align = self.net.align
-        window = Window(0, 0, -(-rows // align) * align, -(-cols // align) * align)
-        tiles = [Tile(window, 0, case.samples[0], id=f"{case.place} {case.task}") for case in cases]
+        tiles = [
+            whole_tile((rows, cols), self.net.align, sample=case.samples[0], name=f"{case.place} {case.task}")
+            for case in cases
+        ]
         device = next(p.device for p in self.net.parameters())
         made = []
         with progress(f"{name}: futures", len(tiles)) as bar, torch.inference_mode():
             for batch in batches(reader, tiles, batch_size=_BATCH, workers=workers):
                 there = batch.to(device)
-                suite = [self.net.picture(there, number)[..., :rows, :cols].cpu().numpy() for number in range(many)]
+                suite = [made_[..., :rows, :cols].cpu().numpy() for made_ in self.net.pictures(there, range(many))]
                 made += list(np.stack(suite, axis=1))
                 bar.advance(len(batch.tiles))
         return [
