@@ -2,7 +2,6 @@
 one line and exit code 2."""
 
 import json
-from importlib import import_module
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,6 +20,7 @@ from headscarp.core.scenarios import GENERATED_TAG, is_generated
 from headscarp.core.stack import make_stack, open_stack, stack_bands, stack_grid, write_stack
 from headscarp.prediction import drawing
 from headscarp.prediction.futures import scenario
+from headscarp.train import loop
 from headscarp.train.config import FitConfig
 from headscarp.train.fit import fit
 from headscarp.train.suites import judge_suites
@@ -243,9 +243,6 @@ def test_suites_are_judged_beside_plain_opponents(home, tmp_path):
     assert {"crps_ndvi", "mask_iou", "spread_skill_ndvi"} <= metrics
 
 
-LOOP_OF = {"flow": "headscarp.train.loop", "cgan": "headscarp.train.adversarial"}
-
-
 class Stop(Exception):
     pass
 
@@ -256,14 +253,14 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(home, tmp_path, net
     arguments = {"base": 4, "levels": 1} | ({"steps": 2} if net == "flow" else {"latents": 2})
     config = FitConfig(epochs=2, net_arguments=arguments)
     whole = fit(scenes, net=net, out=tmp_path / "whole", config=config)
-    save = import_module(LOOP_OF[net]).save_checkpoint
+    save = loop.save_checkpoint
 
     def then_stop(*parts, **more):
         save(*parts, **more)
         raise Stop
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(f"{LOOP_OF[net]}.save_checkpoint", then_stop)
+        patch.setattr(loop, "save_checkpoint", then_stop)
         with pytest.raises(Stop):
             fit(scenes, net=net, out=tmp_path / "cut", config=config)
     again = fit(scenes, net=net, out=tmp_path / "cut", config=config, resume=True)

@@ -67,8 +67,8 @@ def test_an_interrupted_training_goes_on_to_the_same_weights_and_history(config,
     whole, standing = trained_net(ground, "nn", config, fabric=fabric)
     kept, save = [], loop.save_checkpoint
 
-    def stopped(*given):
-        save(*given)
+    def stopped(*given, **more):
+        save(*given, **more)
         kept.append(given)
         if len(kept) == 2:
             raise KeyboardInterrupt
