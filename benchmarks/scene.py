@@ -35,8 +35,8 @@ from headscarp.core.stack import feature_bands, open_stack
 from headscarp.core.tile import Tile, Window
 from headscarp.nets import make_net, net_from_bundle, weights_of
 from headscarp.nets.batch import Batch
-from headscarp.nets.blend import windows_at_once
 from headscarp.nets.net import Statistics
+from headscarp.nets.windows import windows_at_once
 from headscarp.prediction.engines import ENGINES
 from headscarp.prediction.raster import predict
 from headscarp.tiles.reader import TileReader

@@ -9,7 +9,8 @@ import torch
 
 from headscarp.core.tile import Tile, Window
 from headscarp.nets.batch import Batch
-from headscarp.nets.blend import Windows, blend_windows, overlap_px, profile
+from headscarp.nets.blend import blend_windows, overlap_px, profile
+from headscarp.nets.windows import Windows
 
 SIDE = 32
 

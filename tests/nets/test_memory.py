@@ -8,8 +8,9 @@ import torch
 from headscarp.core.errors import DeviceError
 from headscarp.core.tile import Tile, Window
 from headscarp.nets.batch import Batch
-from headscarp.nets.blend import Windows, blend_windows
+from headscarp.nets.blend import blend_windows
 from headscarp.nets.memory import Room, part_of
+from headscarp.nets.windows import Windows
 
 
 class Small:

@@ -72,3 +72,11 @@ def test_windows_that_blocks_share_are_the_same_after_an_interruption(world, bun
         with pytest.raises(KeyboardInterrupt):
             predict(bundle, stack, tmp_path / "map.tif", block_px=512, workers=1)
     assert predict(bundle, stack, tmp_path / "map.tif", block_px=512, resume=True).read_bytes() == wanted
+
+
+def test_windows_give_the_same_bytes_on_one_thread_and_on_three(world, bundle_of, tmp_path):
+    """Which windows come together in a batch depends on threads; what they give does not."""
+    stack = world(700, 1100)
+    bundle = bundle_of("deeplab", stack)
+    maps = [predict(bundle, stack, tmp_path / f"{n}.tif", block_px=512, workers=n).read_bytes() for n in (1, 3)]
+    assert maps[0] == maps[1]

@@ -4,87 +4,14 @@ The lattice hangs on row 0, column 0 of the raster, never on the tile that is as
 the same map: a pixel depends on the windows that cover it and on nothing else. Refuses nothing.
 """
 
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import partial
 
 import torch
 
 from headscarp.core.tile import Tile, Window
 from headscarp.nets.batch import Batch
-from headscarp.nets.memory import Room
-
-Run = Callable[[Batch], torch.Tensor]
-"""Batch of windows -> (B, K, H, W)."""
-
-_AT_ONCE_PX = 1 << 18
-_SHARED_BYTES = 64 << 20
-
-
-@dataclass
-class Windows:
-    """How windows are run, and what they gave where another tile asks for the same: nothing is run twice.
-
-    at_once: windows in a batch, halved where memory runs out. Tiles of one raster share what stands here, from several
-    threads; when it is full, what was made first goes, and would be run again to the same numbers.
-    """
-
-    at_once: int = 1
-    room: Room = field(default_factory=lambda: Room("prediction", remedy="predict with a bundle of smaller windows"))
-    _held: dict[tuple[int, Window], "Future[torch.Tensor | None]"] = field(default_factory=dict)
-    _bytes: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def claim(self, windows: Iterable[Window], tile: Tile, made: dict[Window, torch.Tensor]) -> list[Window]:
-        """The first windows that are not in `made` and that nobody has run or is running: up to `at_once`.
-
-        Those that reach out of the tile are promised to the others, see `give`; what others have given comes into
-        `made`.
-        """
-        group: list[Window] = []
-        with self._lock:
-            for window in windows:
-                if window in made:
-                    continue
-                held = self._held.get((tile.sample, window))
-                if held is None:
-                    group.append(window)
-                    if not _lies_in(window, tile.window):
-                        self._held[tile.sample, window] = Future()
-                elif held.done() and (found := held.result()) is not None:
-                    made[window] = found
-                if len(group) == self.at_once:
-                    break
-        return group
-
-    def give(self, window: Window, tile: Tile, made: torch.Tensor | None) -> None:
-        """Keeps a promise, where there was one; made None: it could not be run, and whoever waits has to."""
-        with self._lock:
-            held = self._held.get((tile.sample, window))
-            if held is None:
-                return
-            if made is None:
-                del self._held[tile.sample, window]
-            else:
-                made = made.clone()  # alone, without the batch that it was made in
-                self._bytes += made.nbytes
-            held.set_result(made)
-            for key in [key for key, one in self._held.items() if one.done()] if self._bytes > _SHARED_BYTES else ():
-                self._bytes -= self._held.pop(key).result().nbytes  # type: ignore[union-attr]
-                if self._bytes <= _SHARED_BYTES // 2:
-                    break
-
-    def wait(self, window: Window, tile: Tile) -> torch.Tensor | None:
-        """What another tile is making of a window; None where it cannot, or nobody is."""
-        with self._lock:
-            held = self._held.get((tile.sample, window))
-        return held.result() if held else None
-
-
-def windows_at_once(window_px: int) -> int:
-    """How many windows fill a processor: more gain nothing and cost memory."""
-    return max(1, _AT_ONCE_PX // window_px**2)
+from headscarp.nets.windows import Run, Windows
 
 
 def blend_windows(run: Run, batch: Batch, window_px: int, windows: Windows | None = None) -> torch.Tensor:
@@ -133,8 +60,12 @@ def _blended(run: Run, batch: Batch, side: int, shared: Windows) -> torch.Tensor
         """Adds what windows give to the pixels of the core, or of those to the ones that are wanted."""
         nonlocal total
         parts = {window: _overlap(window, at, core) for window in chosen}
-        asked = [window for window, (_, here) in parts.items() if wanted is None or wanted[here].any()]
-        for window, made in _run_each(run, batch, asked, shared):
+        asked = {
+            window: partial(_part, batch, window, at)
+            for window, (_, here) in parts.items()
+            if wanted is None or wanted[here].any()
+        }
+        for window, made in shared.run(run, asked, _tile_of(batch)).items():
             there, here = parts[window]
             if not len(total):
                 total = made.new_zeros((len(made), *weight.shape))
@@ -149,52 +80,6 @@ def _blended(run: Run, batch: Batch, side: int, shared: Windows) -> torch.Tensor
     if not len(total):  # no valid pixel; any window says how many bands there are
         total = torch.zeros_like(run(_part(batch, windows[0], at))[0, :, :1, :1]).expand(-1, *weight.shape)
     return (total / torch.where(weight > 0, weight, 1.0))[None]
-
-
-def _run_each(
-    run: Run, batch: Batch, windows: Sequence[Window], shared: Windows
-) -> Iterator[tuple[Window, torch.Tensor]]:
-    """Windows of a tile and what they gave, (K, side, side) float32, in order.
-
-    Those that its neighbours need too are run first: by the end of a tile, what others make of them is there. Waits
-    only for windows that another thread is running, which itself waits for none meanwhile.
-    """
-    tile, made = _tile_of(batch), dict[Window, torch.Tensor]()
-    first = sorted(windows, key=lambda window: _lies_in(window, tile.window))
-    for place, window in enumerate(first):
-        while window not in made:
-            group = shared.claim(first[place:], tile, made)
-            if group:
-                made |= _run_group(run, batch, group, shared)
-            elif window not in made and (found := shared.wait(window, tile)) is not None:
-                made[window] = found
-    return ((window, made.pop(window)) for window in windows)
-
-
-def _run_group(run: Run, batch: Batch, group: Sequence[Window], shared: Windows) -> dict[Window, torch.Tensor]:
-    """What windows gave in one batch; those that others wait for are given to them, or given up."""
-    tile, made = _tile_of(batch), dict[Window, torch.Tensor]()
-    # Kernels round a batch of one in another way than a batch of more, and maps must not depend on that.
-    filled = [*group, *group] if len(group) == 1 < shared.at_once else group
-    try:
-        parts = shared.room.run(run, _joined([_part(batch, one, tile.read_window) for one in filled]))
-        made = dict(zip(group, torch.cat(parts).float(), strict=False))
-    finally:
-        for window in group:
-            shared.give(window, tile, made.get(window))
-    return made
-
-
-def _joined(parts: Sequence[Batch]) -> Batch:
-    if len(parts) == 1:
-        return parts[0]
-    x, valid = torch.cat([part.x for part in parts]), torch.cat([part.valid for part in parts])
-    return Batch(x=x, valid=valid, tiles=tuple(tile for part in parts for tile in part.tiles))
-
-
-def _lies_in(window: Window, outer: Window) -> bool:
-    bottom, right = outer.row + outer.height - window.height, outer.col + outer.width - window.width
-    return outer.row <= window.row <= bottom and outer.col <= window.col <= right
 
 
 def _starts(first: int, length: int, side: int) -> range:

@@ -18,10 +18,11 @@ import torch
 
 from headscarp.core.errors import BundleError, DeviceError, RecipeError
 from headscarp.nets.batch import Batch
-from headscarp.nets.blend import Windows, blend_windows, windows_at_once
+from headscarp.nets.blend import blend_windows
 from headscarp.nets.memory import ran_out_of_memory
 from headscarp.nets.net import Net, PixelNet
 from headscarp.nets.turns import mean_over_turns
+from headscarp.nets.windows import Windows, windows_at_once
 
 PRECISIONS = ("float32", "bf16")
 
