@@ -83,24 +83,31 @@ def take_turns(jobs: dict[str, Callable[[], Any]], rounds: int = 5) -> dict[str,
     }
 
 
+_PLAIN_MEMORY = {"THP_MEM_ALLOC_ENABLE": "0", "HEADSCARP_MEMORY": "system"}
+
+
 class Elsewhere:
     """A job that is made once, in a process of its own, and run there as often as it is asked for.
 
     make: a function at the top of an importable module, called with `arguments` (all must pickle); it returns the
-    job. The process asks for memory as torch does by itself (THP_MEM_ALLOC_ENABLE=0), as a program does that knows
-    nothing of Headscarp. A context manager: the process ends with it.
+    job. The process asks for memory as torch does by itself (_PLAIN_MEMORY), as a program does that knows nothing of
+    Headscarp. A context manager: the process ends with it.
     """
 
     def __init__(self, make: Callable[..., Callable[[], Any]], *arguments: Any) -> None:
         context = multiprocessing.get_context("spawn")
         self._here, there = context.Pipe()
-        before = os.environ.get("THP_MEM_ALLOC_ENABLE", "0")  # `import headscarp` has set it
-        os.environ["THP_MEM_ALLOC_ENABLE"] = "0"
+        before = {name: os.environ.get(name) for name in _PLAIN_MEMORY}
+        os.environ.update(_PLAIN_MEMORY)
         try:
             self._process = context.Process(target=_serve, args=(there, make, arguments), daemon=True)
             self._process.start()
         finally:
-            os.environ["THP_MEM_ALLOC_ENABLE"] = before
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
         there.close()
         self._here.recv()
 

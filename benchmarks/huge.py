@@ -39,7 +39,7 @@ from headscarp.tiles.tiling import halo_of
 from headscarp.train.config import FitConfig
 from headscarp.train.fit import fit
 
-FULL, STRIPS, BANDS = (43008, 36864), ((2048, 6144), (6144, 6144)), 3
+FULL, STRIPS, BANDS = (43008, 36864), ((6144, 6144), (18432, 6144)), 3
 PEAK_BYTES, FLAT, TIME_IS_UP = 2e9, 1.1, 3
 
 

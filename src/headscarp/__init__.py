@@ -8,8 +8,11 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from headscarp.core.machine import share_one_heap
+
 # Torch asks for large pages then. Mapping small ones takes a third of a forward of a large block; no number changes.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+share_one_heap()
 
 __version__ = "0.1.0"
 

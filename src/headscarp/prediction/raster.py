@@ -10,7 +10,7 @@ import json
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from headscarp.core.artefact import check_output, finish, partial_path
 from headscarp.core.blocks import Done, Journal, run_blocks
 from headscarp.core.bundle import Bundle, bundle_hash, open_bundle
 from headscarp.core.errors import BundleError, OutputError, RecipeError
-from headscarp.core.machine import cores
+from headscarp.core.machine import cores, keep_freed_memory
 from headscarp.core.provenance import made_by, read_made, write_stac_item
 from headscarp.core.scenarios import GENERATED, GENERATED_TAG, GENERATED_WORDS
 from headscarp.core.stack import CHUNK, fingerprint, stack_grid
@@ -121,7 +121,7 @@ def predict(
 
 def _on_threads(work: BlockWork, tiles: tuple[Tile, ...], journal: Journal, net: Net) -> dict[str, Done]:
     try:
-        with single_threaded_torch():
+        with single_threaded_torch(), keep_freed_memory() if net.window_px is not None else nullcontext():
             open_here(work, net)
             return run_blocks(work, tiles, journal=journal, workers=work.threads, label="predict")
     finally:
