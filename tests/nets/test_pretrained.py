@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from headscarp.core.band import Band
-from headscarp.core.errors import RecipeError, SourceError
+from headscarp.core.errors import HeadscarpWarning, RecipeError, SourceError
 from headscarp.nets import make_net
 from headscarp.nets._torchvision import import_with_torchvision
 from headscarp.nets.net import Statistics
@@ -46,9 +46,9 @@ def files(state, tmp_path_factory):
     return folder
 
 
-def new_net(name, bands, weights):
+def new_net(name, bands, weights, **said):
     statistics = Statistics({f"b{i}": 0.0 for i in range(bands)}, {f"b{i}": 1.0 for i in range(bands)}, 0.1)
-    arguments = {"weights": str(weights), **({"window_px": 32} if name == "deeplab" else {"patch_px": 16})}
+    arguments = {"weights": str(weights), **said, **({"window_px": 32} if name == "deeplab" else {"patch_px": 16})}
     bands_ = [Band(f"b{i}", "continuous") for i in range(bands)]
     return make_net(name, bands_, resolution_m=10.0, statistics=statistics, arguments=arguments)
 
@@ -81,7 +81,12 @@ def test_all_layers_are_those_of_the_file(name, bands, file, files, state):
 
 
 def test_a_licence_beside_the_file_is_read_and_its_absence_is_told(files):
-    assert new_net("patch", 3, files / "bare.pt").pretrained["licence"] == UNKNOWN_LICENCE
+    with pytest.warns(HeadscarpWarning, match="states no licence"):
+        assert new_net("patch", 3, files / "bare.pt").pretrained["licence"] == UNKNOWN_LICENCE
+    said = {"weights_licence": "MIT", "weights_source": "https://example.org/bare.pt"}
+    for name in ("patch", "deeplab"):
+        kept = new_net(name, 3, files / "bare.pt", **said).pretrained
+        assert (kept["licence"], kept["source"], kept["file"]) == ("MIT", "https://example.org/bare.pt", "bare.pt")
     (files / "bare.pt.license").write_text("CC-BY-NC-4.0\n")
     assert new_net("patch", 3, files / "bare.pt").pretrained["licence"] == "CC-BY-NC-4.0"
 
@@ -104,7 +109,7 @@ import json, sys
 from headscarp.core.band import Band
 from headscarp.nets import make_net
 from headscarp.nets.net import Statistics
-names = [f"b{i}" for i in range(6)]
+names = ["blue", "green", "red", "nir", "swir1", "swir2"]
 bands = [Band(name, "continuous") for name in names]
 statistics = Statistics(dict.fromkeys(names, 0.0), dict.fromkeys(names, 1.0), 0.1)
 said = {}
@@ -113,6 +118,11 @@ for net, own in (("patch", {"patch_px": 16}), ("deeplab", {"window_px": 32})):
     encoder = made.trunk.classifier if net == "patch" else made.trunk.encoder
     first, last = encoder.state_dict()["conv1.weight"], encoder.state_dict()["layer4.1.conv2.weight"]
     said[net] = [list(first.shape), first[3, 4].sum().item(), last[5, 6].sum().item(), dict(made.pretrained)]
+own = {"weights": "imagenet", "encoder": "resnet18", "place_px": 16, "channels": 8}
+made = make_net("forecast", bands, resolution_m=30.0, statistics=statistics, arguments=own)
+encoder = made.encoder.eye.encoder.state_dict()
+first, last = encoder["conv1.weight"], encoder["layer4.1.conv2.weight"]
+said["forecast"] = [list(first.shape), first[3, 0].sum().item(), last[5, 6].sum().item(), dict(made.pretrained)]
 print(json.dumps(said))
 """
 
@@ -161,9 +171,11 @@ def test_weights_come_from_the_hub(hub, state, tmp_path):
     )
     assert done.returncode == 0, done.stderr[-3000:]
     said = json.loads(done.stdout.splitlines()[-1])
-    for shape, first, last, pretrained in said.values():
-        assert shape == [64, 6, 7, 7]
-        assert first == pytest.approx(state[FIRST][3, 1].sum().item() / 2, rel=1e-4)
+    for net, (shape, first, last, pretrained) in said.items():
+        bands = 3 if net == "forecast" else 6  # it reads red, green and blue by their names
+        wanted = state[FIRST][3, 0] if net == "forecast" else state[FIRST][3, 1] / 2
+        assert shape == [64, bands, 7, 7]
+        assert first == pytest.approx(wanted.sum().item(), rel=1e-4)
         assert last == pytest.approx(state["layer4.1.conv2.weight"][5, 6].sum().item(), rel=1e-4)
         assert pretrained["licence"]
     assert said["patch"][3]["source"].startswith("timm/resnet18")

@@ -20,7 +20,8 @@ from headscarp.core.tile import Tile, Window
 from headscarp.nets import net_from_bundle
 from headscarp.nets.average import Average
 from headscarp.nets.batch import Batch
-from headscarp.nets.forecast import Forecast, Outlook
+from headscarp.nets.forecast import Forecast
+from headscarp.nets.outlook import Outlook
 from headscarp.tiles.dataset import as_stack
 from headscarp.tiles.fits import check_fits
 from headscarp.tiles.reader import TileReader, make_batch

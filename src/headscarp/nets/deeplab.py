@@ -5,7 +5,6 @@ that are not its encoder's.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,11 +19,10 @@ from headscarp.nets.features import log_odds
 from headscarp.nets.layers import Encode
 from headscarp.nets.losses import make_objective
 from headscarp.nets.net import PixelNet, Schedule, Statistics
-from headscarp.nets.pretrained import flat_counters, load_encoder
+from headscarp.nets.pretrained import IMAGENET, Pretrained, flat_counters, load_encoder
 from headscarp.nets.turns import checked_turns
 
 ALIGN = 16
-IMAGENET = "imagenet"
 HUB = "not said by segmentation-models-pytorch; see the model's page on its hub"
 
 
@@ -49,6 +47,8 @@ class DeepLab(PixelNet):
         statistics: Statistics,
         encoder: str = "resnet18",
         weights: str | None = None,
+        weights_licence: str = "",
+        weights_source: str = "",
         window_px: int = 128,
         loss: str = "nll",
         prior: float | None = None,
@@ -56,10 +56,11 @@ class DeepLab(PixelNet):
         turns: int = 1,
     ) -> None:
         """encoder: a name of segmentation-models-pytorch, "resnet50" in the paper. weights: None from scratch, the path
-        of a local file (see `load_encoder`), or "imagenet" from the hub. window_px: side of the windows that it sees, a
-        multiple of 16. loss, prior: see `make_objective`. detail: channels of a last stage at full resolution, see
-        `Detailed`; 0: none, as in the paper. turns: 2, 4 or 8: maps are means over flips and turns. Raises RecipeError
-        for what cannot be, SourceError for weights that cannot be had."""
+        of a local file (see `load_encoder`), or "imagenet" from the hub. weights_licence, weights_source: of that file,
+        where it says nothing itself. window_px: side of the windows that it sees, a multiple of 16. loss, prior: see
+        `make_objective`. detail: channels of a last stage at full resolution, see `Detailed`; 0: none, as in the paper.
+        turns: 2, 4 or 8: maps are means over flips and turns. Raises RecipeError for what cannot be, SourceError for
+        weights that cannot be had."""
         super().__init__(bands, resolution_m=resolution_m, statistics=statistics)
         if window_px < 2 * ALIGN or window_px % ALIGN:
             raise RecipeError(f"window_px is {window_px}; DeepLab needs a multiple of {ALIGN} from {2 * ALIGN} on")
@@ -71,7 +72,8 @@ class DeepLab(PixelNet):
         self.objective = make_objective(loss, prior)
         self.encode = Encode(self.bands, statistics)
         self.front_features = tuple(band.name for band in self.bands for _ in feature_names([band]))
-        self.trunk, self.pretrained = _make_trunk(encoder, len(self.encode.names), weights, statistics.prevalence)
+        said = Pretrained(weights, weights_licence, weights_source)
+        self.trunk, self.pretrained = _make_trunk(encoder, len(self.encode.names), said, statistics.prevalence)
         if self.detail:
             self.trunk = _detailed(self.trunk, self.detail, statistics.prevalence)
 
@@ -90,10 +92,9 @@ class DeepLab(PixelNet):
         return {**own, "detail": self.detail, "turns": self.turns}
 
 
-def _make_trunk(
-    encoder: str, channels: int, weights: str | None, prevalence: float
-) -> tuple[nn.Module, dict[str, str]]:
+def _make_trunk(encoder: str, channels: int, said: Pretrained, prevalence: float) -> tuple[nn.Module, dict[str, str]]:
     """The trunk, and where its weights come from."""
+    weights = said.weights
     smp = import_with_torchvision("segmentation_models_pytorch")
     if encoder not in smp.encoders.encoders and not encoder.startswith("tu-"):
         raise RecipeError(
@@ -116,9 +117,12 @@ def _make_trunk(
             f"the ImageNet weights of {encoder!r} cannot be fetched ({_first_line(error)}); where there is no network, "
             "fetch the file elsewhere and give its path as weights, or leave weights out to train from scratch"
         ) from error
-    origin = {"source": f"{IMAGENET} weights of {encoder} by the hub", "licence": HUB} if weights == IMAGENET else {}
-    if weights not in (None, IMAGENET):
-        origin = load_encoder(trunk.encoder, Path(weights))
+    origin: dict[str, str] = {}
+    if weights == IMAGENET:
+        source = said.source or f"{IMAGENET} weights of {encoder} by the hub"
+        origin = {"source": source, "licence": said.licence or HUB}
+    elif weights is not None:
+        origin = load_encoder(trunk.encoder, said)
     pooling = trunk.decoder.aspp[0].convs[-1]
     pooling[2] = _PooledNorm.like(pooling[2])
     nn.init.constant_(trunk.segmentation_head[0].bias, log_odds(prevalence))

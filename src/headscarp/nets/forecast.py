@@ -5,7 +5,7 @@ be. Refuses stacks without frames.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -15,15 +15,18 @@ from headscarp.core.band import UNLABELLED, Band
 from headscarp.core.domains import CAUSES, HORIZONS_DAYS, TRACES
 from headscarp.core.errors import RecipeError, StackError
 from headscarp.nets.batch import Batch
+from headscarp.nets.borrowed import chosen_encoder
 from headscarp.nets.cells import CELL_PX, Cells
 from headscarp.nets.familiarity import Familiarity
-from headscarp.nets.frames import DOWN, ENCODERS, Seen
+from headscarp.nets.frames import DOWN, Seen
 from headscarp.nets.hazard import fit_scale, probability_of, rates_of, survival_nll, within
 from headscarp.nets.look import Look
 from headscarp.nets.losses import cause_nll, nll
 from headscarp.nets.metadata import FEATURES, metadata_columns
 from headscarp.nets.net import Net, Output, Schedule, Statistics
+from headscarp.nets.outlook import Outlook, Raw
 from headscarp.nets.places import cut_places, join_places, repeat_places, spread_places
+from headscarp.nets.pretrained import Pretrained
 from headscarp.nets.temporal import encode_days
 from headscarp.nets.traces import trace_nll
 
@@ -35,21 +38,6 @@ _WHERE_WEIGHT = 9.0  # about the likelihood of a slide of 25 pixels as that of o
 _TRACE_WEIGHT = 30.0  # of the mean over cells and traces
 _PLACE_DROPOUT = 5.0  # times that of cells, at most a half: few places, and many numbers of each
 _USUAL = -3.0  # raw rate that weight decay draws to
-
-
-@dataclass(frozen=True)
-class Outlook:
-    """What the net says of N places. hazards: (N, K) P(event within each horizon). causes: (N, 6) P(cause, given an
-    event). where: (N, p, p) P(pixel slides, given an event). traces: (N, L, p, p) P(pixel shows each of TRACES).
-    confidence, familiarity: (N,). attention: (N, T) share of what was read that came from each frame."""
-
-    hazards: torch.Tensor
-    causes: torch.Tensor
-    where: torch.Tensor
-    traces: torch.Tensor
-    confidence: torch.Tensor
-    familiarity: torch.Tensor
-    attention: torch.Tensor
 
 
 class Forecast(Net):
@@ -97,6 +85,11 @@ class Forecast(Net):
         resolution_m: float,
         statistics: Statistics,
         encoder: str = "ltae",
+        weights: str | None = None,
+        weights_licence: str = "",
+        weights_source: str = "",
+        weights_bands: str | Sequence[str] | None = None,
+        frozen: bool = False,
         metadata: str = "all",
         leave_out: Sequence[str] = ("cloud", "cloud_share"),
         place_px: int = 64,
@@ -104,19 +97,27 @@ class Forecast(Net):
         dropout: float = 0.1,
         drop_frames: float = 0.5,
     ) -> None:
-        """encoder: a name of ENCODERS. metadata: "none", "position", "weather" or "all". leave_out: bands and numbers
-        that are not read, such as "cloud" and "cloud_share"; then the net has to see clouds by itself. place_px: side
-        of a place, a multiple of 8. channels: of the encoder, a multiple of 4. drop_frames: while training up to this
-        share of a place's frames is hidden. Raises RecipeError for what cannot be."""
+        """encoder: a name of ENCODERS, or of timm. weights: of that one of timm: None from scratch, the path of a local
+        file, or "imagenet" from the hub. weights_licence, weights_source: of that file, where it says nothing itself.
+        weights_bands: what its first layer reads, a name of LAYOUTS or bands in order. frozen: it does not learn.
+        metadata: "none", "position", "weather" or "all". leave_out: bands and numbers that are not read, such as
+        "cloud" and "cloud_share"; then the net has to see clouds by itself. place_px: side of a place, a multiple of 8.
+        channels: of the encoder, a multiple of 4. drop_frames: while training up to this share of a place's frames is
+        hidden. Raises RecipeError for what cannot be, SourceError for weights that cannot be had."""
         super().__init__(bands, resolution_m=resolution_m, statistics=statistics)
-        _check(encoder, place_px, channels, dropout, drop_frames)
-        self.encoder_name, self.metadata, self.leave_out = encoder, metadata, tuple(leave_out)
+        _check(place_px, channels, dropout, drop_frames)
+        said = Pretrained(weights, weights_licence, weights_source)
+        self.chosen = chosen_encoder(encoder, said, weights_bands, frozen=frozen)
+        self.metadata, self.leave_out = metadata, tuple(leave_out)
         self.place_px, self.channels = int(place_px), int(channels)
         self.dropout, self.drop_frames = float(dropout), float(drop_frames)
         self.align = self.place_px
         self.read = [i for i, band in enumerate(self.bands) if band.name not in self.leave_out]
-        self.look = Look([self.bands[i] for i in self.read], statistics)
-        self.encoder = ENCODERS[encoder](len(self.look.names), self.channels)
+        read = [self.bands[i] for i in self.read]
+        self.look = Look(read, statistics)
+        self.encoder, self.pretrained = self.chosen.make(
+            self.look, read, channels=self.channels, place_px=self.place_px
+        )
         self.columns = metadata_columns(metadata, leave_out=self.leave_out)
         still = [k for k, i in enumerate(self.columns) if not FEATURES[i].of_frame]
         self.still = still
@@ -209,7 +210,7 @@ class Forecast(Net):
     def arguments(self) -> dict[str, Any]:
         names = ("metadata", "place_px", "channels", "dropout", "drop_frames")
         return {
-            "encoder": self.encoder_name,
+            **self.chosen.arguments(),
             "leave_out": list(self.leave_out),
             **{name: getattr(self, name) for name in names},
         }
@@ -222,7 +223,7 @@ class Forecast(Net):
         kept = torch.rand(batch.present.shape, device=batch.x.device) >= share
         return Batch(**{**vars(batch), "present": batch.present & kept})
 
-    def _raw(self, batch: Batch) -> "_Raw":
+    def _raw(self, batch: Batch) -> Raw:
         if batch.x.ndim != 5:
             raise StackError("the net forecast reads frames in time, and the stack has none; build domains")
         shape = (batch.x.shape[-2], batch.x.shape[-1])
@@ -243,7 +244,7 @@ class Forecast(Net):
         rate = _USUAL + ground.level + self.rate(place)
         embedding = torch.cat([seen.coarse.mean(dim=(-2, -1)), seen.coarse.amax(dim=(-2, -1)), seen.look], dim=1)
         cause = self.cause(torch.cat([ground.like, embedding, place], dim=1))
-        return _Raw(rate, cause, ground.where, ground.traces, embedding, seen.attention)
+        return Raw(rate, cause, ground.where, ground.traces, embedding, seen.attention)
 
     def _seen(self, x: torch.Tensor, *facts: torch.Tensor) -> Seen:
         """What the encoder sees of places (N, T, C, p, p), a few at a time where nothing is learned, to save memory."""
@@ -251,7 +252,11 @@ class Forecast(Net):
         parts = []
         for start in range(0, len(x), max(step, 1)):
             piece = x[start : start + step]
-            encoded = self.look(piece.flatten(0, 1)).unflatten(0, piece.shape[:2])
+            frames = piece.flatten(0, 1)
+            encoded = self.look(frames)
+            if self.encoder.reads is not None:
+                encoded = torch.cat([encoded, self.encoder.reads(self.look.clear(frames))], dim=1)
+            encoded = encoded.unflatten(0, piece.shape[:2])
             parts.append(self.encoder(encoded, *(fact[start : start + step] for fact in facts)))
         if len(parts) == 1:
             seen: Seen = parts[0]
@@ -268,19 +273,7 @@ class Forecast(Net):
         return torch.stack([torch.nan_to_num(scaled), torch.isfinite(values).float()], dim=-1)
 
 
-@dataclass(frozen=True)
-class _Raw:
-    rate: torch.Tensor
-    cause: torch.Tensor
-    where: torch.Tensor
-    traces: torch.Tensor
-    embedding: torch.Tensor
-    attention: torch.Tensor
-
-
-def _check(encoder: str, place_px: int, channels: int, dropout: float, drop_frames: float) -> None:
-    if encoder not in ENCODERS:
-        raise RecipeError(f"there is no encoder {encoder!r}; use one of {', '.join(ENCODERS)}")
+def _check(place_px: int, channels: int, dropout: float, drop_frames: float) -> None:
     for name, value, step in (("place_px", place_px, DOWN), ("channels", channels, 4)):
         if value < step or value % step:
             raise RecipeError(f"{name} is {value}; it has to be a multiple of {step}")

@@ -5,6 +5,7 @@ order of slots.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -32,9 +33,15 @@ class Seen:
 
 
 class FrameEncoder(nn.Module, ABC):
-    """From encoded frames to `Seen`."""
+    """From encoded frames to `Seen`. reads: makes further features of the bands of a frame (N, C, p, p) as they are,
+    which stand behind the encoded ones; None: there are none."""
 
     fine_channels: int
+    reads: nn.Module | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads = None
 
     @abstractmethod
     def forward(self, x: torch.Tensor, tokens: torch.Tensor, days: torch.Tensor, present: torch.Tensor) -> Seen:
@@ -47,18 +54,13 @@ class SpaceFirst(FrameEncoder):
     def __init__(self, features: int, channels: int) -> None:
         super().__init__()
         half = channels // 2
-        self.stem, self.down = _stem(features, half), _down(half, channels)
+        self.stem, self.down = stem_of(features, half), down_of(half, channels)
         self.attention = FrameAttention(channels)
         self.fine_channels = self.attention.heads * half
 
     def forward(self, x: torch.Tensor, tokens: torch.Tensor, days: torch.Tensor, present: torch.Tensor) -> Seen:
-        n, t = present.shape
-        fine, coarse = _each_frame(x, present, self.stem, self.down)
-        read, weights = _attend(self.attention, coarse, tokens, present)
-        wide = nn.functional.interpolate(weights.flatten(1, 2), size=fine.shape[-2:], mode="bilinear")
-        chosen = torch.einsum("nkthw,ntchw->nkchw", wide.unflatten(1, weights.shape[1:3]), fine).flatten(1, 2)
-        shares = weights.mean(dim=(1, -2, -1)).view(n, t)
-        return Seen(read, chosen, shares, _look(coarse, present))
+        fine, coarse = each_frame(x, present, self.stem, self.down)
+        return attended(self.attention, fine, coarse, tokens, present)
 
 
 class TimeFirst(FrameEncoder):
@@ -69,11 +71,11 @@ class TimeFirst(FrameEncoder):
         self.fine_channels = channels
         self.lift = nn.Sequential(nn.AvgPool2d(4), nn.Conv2d(features, channels, 1), nn.ReLU())
         self.attention = FrameAttention(channels)
-        self.down = _stem(channels, channels)
+        self.down = stem_of(channels, channels)
 
     def forward(self, x: torch.Tensor, tokens: torch.Tensor, days: torch.Tensor, present: torch.Tensor) -> Seen:
         n, t = present.shape
-        lifted = _each_frame(x, present, self.lift)[0]
+        lifted = each_frame(x, present, self.lift)[0]
         read, weights = _attend(self.attention, lifted, tokens, present)
         fine = nn.functional.interpolate(read, scale_factor=2, mode="bilinear", align_corners=False)
         return Seen(self.down(read), fine, weights.mean(dim=(1, -2, -1)).view(n, t), _look(lifted, present))
@@ -88,11 +90,11 @@ class Recurrent(FrameEncoder):
     def __init__(self, features: int, channels: int) -> None:
         super().__init__()
         self.fine_channels = channels // 2
-        self.stem, self.down = _stem(features, self.fine_channels), _down(self.fine_channels, channels)
+        self.stem, self.down = stem_of(features, self.fine_channels), down_of(self.fine_channels, channels)
         self.lstm = ConvLSTM(channels)
 
     def forward(self, x: torch.Tensor, tokens: torch.Tensor, days: torch.Tensor, present: torch.Tensor) -> Seen:
-        fine, coarse = _each_frame(x, present, self.stem, self.down)
+        fine, coarse = each_frame(x, present, self.stem, self.down)
         read = self.lstm(coarse + tokens[..., None, None], days, present)
         newest = torch.where(present, torch.nan_to_num(days), float("-inf")).argmax(dim=1)
         last = nn.functional.one_hot(newest, present.shape[1]).to(fine.dtype) * present
@@ -111,7 +113,7 @@ class Stills(FrameEncoder):
         self.lift = nn.Sequential(nn.AvgPool2d(DOWN), nn.Conv2d(features, channels, 1), nn.ReLU())
 
     def forward(self, x: torch.Tensor, tokens: torch.Tensor, days: torch.Tensor, present: torch.Tensor) -> Seen:
-        lifted = _each_frame(x, present, self.lift)[0]
+        lifted = each_frame(x, present, self.lift)[0]
         share = present.to(x.dtype) / present.sum(dim=1, keepdim=True).clamp(min=1)
         told = torch.relu(lifted + tokens[..., None, None]) * present[..., None, None, None]
         coarse = torch.einsum("nt,ntchw->nchw", share, told)
@@ -119,7 +121,7 @@ class Stills(FrameEncoder):
         return Seen(coarse, fine, share, _look(lifted, present))
 
 
-ENCODERS: dict[str, type[FrameEncoder]] = {
+ENCODERS: dict[str, Callable[[int, int], FrameEncoder]] = {
     "ltae": SpaceFirst,
     "temporal_first": TimeFirst,
     "convlstm": Recurrent,
@@ -127,7 +129,20 @@ ENCODERS: dict[str, type[FrameEncoder]] = {
 }
 
 
-def _each_frame(x: torch.Tensor, present: torch.Tensor, *layers: nn.Module) -> list[torch.Tensor]:
+def attended(
+    attention: FrameAttention, fine: torch.Tensor, coarse: torch.Tensor, tokens: torch.Tensor, present: torch.Tensor
+) -> Seen:
+    """Frames by attention at every cell: fine (N, T, E, p / 2, p / 2) by the weights that coarse (N, T, D, p / 8,
+    p / 8) got."""
+    n, t = present.shape
+    read, weights = _attend(attention, coarse, tokens, present)
+    wide = nn.functional.interpolate(weights.flatten(1, 2), size=fine.shape[-2:], mode="bilinear")
+    chosen = torch.einsum("nkthw,ntchw->nkchw", wide.unflatten(1, weights.shape[1:3]), fine).flatten(1, 2)
+    shares = weights.mean(dim=(1, -2, -1)).view(n, t)
+    return Seen(read, chosen, shares, _look(coarse, present))
+
+
+def each_frame(x: torch.Tensor, present: torch.Tensor, *layers: nn.Module) -> list[torch.Tensor]:
     """What each of the layers, one after the other, makes of the frames that are there; 0 elsewhere: (N, T, ...)."""
     made = []
     if not present.any():  # normalisation wants a frame; nobody reads it
@@ -163,9 +178,11 @@ def _attend(
     )
 
 
-def _stem(features: int, channels: int) -> nn.Module:
+def stem_of(features: int, channels: int) -> nn.Module:
+    """A convolution to pixels of twice the side."""
     return nn.Sequential(nn.Conv2d(features, channels, 3, 2, 1, bias=False), *batch_norm(channels), nn.ReLU())
 
 
-def _down(channels: int, wider: int) -> nn.Module:
-    return nn.Sequential(_stem(channels, wider), _stem(wider, wider))
+def down_of(channels: int, wider: int) -> nn.Module:
+    """From pixels of twice the side to those of eight times."""
+    return nn.Sequential(stem_of(channels, wider), stem_of(wider, wider))

@@ -61,7 +61,7 @@ class Look(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x: (N, C, p, p) bands. Returns (N, F, p, p), finite; a missing number counts as its mean in training."""
-        x = self._clear(x)
+        x = self.clear(x)
         indices = [
             _SCALE * torch.nan_to_num(_index(x[:, a : a + 1], x[:, b : b + 1]) - _index(self.usual[a], self.usual[b]))
             for a, b in self.pairs.values()
@@ -75,7 +75,7 @@ class Look(nn.Module):
 
         x: (N, T, C, p, p). days, present: (N, T), in any order. Where one half does not show a band, nothing changed.
         """
-        whole, newer, older = medians(self._clear(x), days, present)
+        whole, newer, older = medians(self.clear(x), days, present)
         known = torch.isfinite(newer) & torch.isfinite(older)
         change = self.forward(torch.where(known, newer, whole)) - self.forward(torch.where(known, older, whole))
         planes = [self.forward(whole), change, *over_time(self._in_time(x), days, present)]
@@ -86,7 +86,7 @@ class Look(nn.Module):
 
     def _in_time(self, x: torch.Tensor) -> torch.Tensor:
         """(N, T, K, p, p) scaled bands that stand in frames and indices, NaN where missing. x: (N, T, C, p, p)."""
-        x = self._clear(x)
+        x = self.clear(x)
         planes = [((x - self.usual) / self.wide)[:, :, self.framed]]
         for a, b in self.pairs.values():
             index = _index(x[:, :, a : a + 1], x[:, :, b : b + 1]) - _index(self.usual[a], self.usual[b])
@@ -97,7 +97,7 @@ class Look(nn.Module):
         """(N, of_summary) numbers of whole places: means of the still pictures, and deviations of the first in them."""
         return torch.cat([still.mean(dim=(-2, -1)), still[:, : len(self.names)].std(dim=(-2, -1))], dim=1)
 
-    def _clear(self, x: torch.Tensor) -> torch.Tensor:
+    def clear(self, x: torch.Tensor) -> torch.Tensor:
         """The bands (..., C, p, p), reflectance missing where the quality band, if it is read, says cloud or shadow."""
         if self.quality is None or not self.optical:
             return x

@@ -5,21 +5,18 @@ landslide is.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from headscarp.core.band import UNLABELLED, Band, feature_names
-from headscarp.core.errors import RecipeError, SourceError, StackError
-from headscarp.nets._torchvision import import_with_torchvision
+from headscarp.core.errors import RecipeError, StackError
 from headscarp.nets.batch import Batch
-from headscarp.nets.deeplab import IMAGENET
 from headscarp.nets.features import log_odds
 from headscarp.nets.layers import Encode
 from headscarp.nets.net import PixelNet, Schedule, Statistics
-from headscarp.nets.pretrained import UNKNOWN_LICENCE, flat_counters, load_encoder
+from headscarp.nets.pretrained import Pretrained, timm_encoder
 
 PATCH_SIZES = (16, 32, 64)
 
@@ -44,13 +41,15 @@ class Patch(PixelNet):
         statistics: Statistics,
         encoder: str = "resnet18",
         weights: str | None = None,
+        weights_licence: str = "",
+        weights_source: str = "",
         patch_px: int = 32,
         share: float = 0.0,
     ) -> None:
         """encoder: a name of timm, "resnet50" in the paper. weights: None from scratch, the path of a local file, or
-        "imagenet" from the hub. patch_px: side of a patch, 16, 32 or 64. share: of a patch's labelled pixels, above
-        which it is a landslide patch. Raises RecipeError for what cannot be, SourceError for weights that cannot be
-        had."""
+        "imagenet" from the hub. weights_licence, weights_source: of that file, where it says nothing itself. patch_px:
+        side of a patch, 16, 32 or 64. share: of a patch's labelled pixels, above which it is a landslide patch. Raises
+        RecipeError for what cannot be, SourceError for weights that cannot be had."""
         super().__init__(bands, resolution_m=resolution_m, statistics=statistics)
         if patch_px not in PATCH_SIZES:
             raise RecipeError(f"patch_px is {patch_px}; use one of {', '.join(map(str, PATCH_SIZES))}")
@@ -60,8 +59,11 @@ class Patch(PixelNet):
         self.align = self.stride = self.patch_px
         self.encode = Encode(self.bands, statistics)
         self.front_features = tuple(band.name for band in self.bands for _ in feature_names([band]))
-        channels = len(self.encode.names)
-        classifier, self.pretrained = _make_classifier(encoder, channels, weights, statistics.prevalence)
+        said = Pretrained(weights, weights_licence, weights_source)
+        classifier, self.pretrained = timm_encoder(encoder, said, channels=len(self.encode.names), classes=1)
+        head = classifier.get_classifier()  # type: ignore[operator]
+        if isinstance(head, nn.Linear):
+            nn.init.constant_(head.bias, log_odds(statistics.prevalence))
         self.trunk = _Patchwise(classifier, self.patch_px)
 
     def front(self, batch: Batch) -> torch.Tensor:
@@ -105,42 +107,3 @@ class _Patchwise(nn.Module):
         patches = x.reshape(b, f, h // p, p, w // p, p).permute(0, 2, 4, 1, 3, 5).reshape(-1, f, p, p)
         logits: torch.Tensor = self.classifier(patches)
         return logits.reshape(b, 1, h // p, w // p)
-
-
-def _make_classifier(
-    encoder: str, channels: int, weights: str | None, prevalence: float
-) -> tuple[nn.Module, dict[str, str]]:
-    """The classifier, and where its weights come from."""
-    timm = import_with_torchvision("timm")
-    if not timm.is_model(encoder):
-        raise RecipeError(f"there is no encoder {encoder!r} in timm; use one such as resnet18 or resnet50")
-    try:
-        made: Any = timm.create_model(encoder, pretrained=weights == IMAGENET, in_chans=channels, num_classes=1)
-    except Exception as error:  # of hubs, of many kinds
-        if weights != IMAGENET:
-            raise RecipeError(f"timm cannot make encoder {encoder!r} for {channels} bands ({error})") from error
-        raise SourceError(
-            f"the ImageNet weights of {encoder!r} cannot be fetched ({type(error).__name__}); where there is no "
-            "network, fetch the file elsewhere and give its path as weights, or leave weights out"
-        ) from error
-    origin = {}
-    if weights is None:
-        _start_every_branch(made)
-    elif weights == IMAGENET:
-        facts = made.pretrained_cfg
-        source = facts.get("hf_hub_id") or facts.get("url") or encoder
-        origin = {"source": str(source), "licence": str(facts.get("license") or UNKNOWN_LICENCE)}
-    else:
-        origin = load_encoder(made, Path(weights))
-    head = made.get_classifier()
-    if isinstance(head, nn.Linear):
-        nn.init.constant_(head.bias, log_odds(prevalence))
-    return flat_counters(made), origin
-
-
-def _start_every_branch(encoder: nn.Module) -> None:
-    """timm starts residual branches at 0, so that their first convolutions learn nothing in the first steps; with few
-    patches and few steps they had better begin."""
-    for layer in encoder.modules():
-        if isinstance(layer, nn.BatchNorm2d) and not layer.weight.any():
-            nn.init.ones_(layer.weight)

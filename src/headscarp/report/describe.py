@@ -92,6 +92,7 @@ def _bundle(path: Path) -> dict[str, Any]:
         "ground resolution": f"{bundle.resolution_m:.4g} m",
         "calibration": bundle.calibration.get("kind", "none"),
         "threshold": f"{bundle.threshold:.4g}",
+        **{f"pretrained {key}": value for key, value in bundle.made.get("pretrained", {}).items()},
         **{name: f"{value:.4f}" for name, value in scores.items() if name.split()[-1] in ("nll", "auroc") and value},
     }
 

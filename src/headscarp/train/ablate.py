@@ -99,7 +99,8 @@ def ablate(
     def work(unit: _Unit) -> Done:
         chosen = bundle
         if unit.arguments is not None:
-            own = replace(config, net_arguments=unit.arguments, workers=workers or cores())
+            arguments = {**config.net_arguments, **unit.arguments}  # weights to begin with are in the first only
+            own = replace(config, net_arguments=arguments, workers=workers or cores())
             folder = out / "nets" / unit.id
             folder.parent.mkdir(parents=True, exist_ok=True)
             chosen = fit(

@@ -44,6 +44,11 @@ def ensemble(bundles: Sequence[Bundle | str | Path], out: str | Path, *, overwri
     count = len(_members(opened))
     told = tuple(row for row in first.metrics if str(row["metric"]).startswith(("events ", "n ")))
     made = made_by("ensemble", settings={"members": count}, inputs=[dict(bundle.made) for bundle in opened], seed=0)
+    pretrained = [dict(bundle.made["pretrained"]) for bundle in opened if bundle.made.get("pretrained")]
+    if pretrained:
+        made["pretrained"] = {
+            key: "; ".join(dict.fromkeys(p[key] for p in pretrained if key in p)) for key in pretrained[0]
+        }
     whole = replace(
         first,
         weights=weights,
