@@ -17,6 +17,7 @@ import xarray as xr
 
 from headscarp.core.band import NO_VALUE, Band
 from headscarp.core.bundle import Bundle, open_bundle
+from headscarp.core.dates import day_of
 from headscarp.core.domains import BACKSCATTER, CLOUD, HORIZONS_DAYS, REFLECTANCE, SERIES_DAYS
 from headscarp.core.errors import BundleError, RecipeError, StackError
 from headscarp.core.grid import Grid, footprint_lonlat, ground_resolution_m, true_cell_size_m
@@ -98,7 +99,7 @@ def frames_before(
     for stack in opened:
         check_one_place(stack)
     grid = _one_grid(opened)
-    cut = _date(date)
+    cut = day_of(date)
     series = [stack for stack in opened if "time" in stack.dims and not _is_weather(stack)]
     chosen = _newest(series, cut, frames)
     ground = _ground([stack for stack in opened if "time" not in stack.dims], grid)
@@ -128,16 +129,6 @@ def _one_grid(stacks: Sequence[xr.Dataset]) -> Grid:
     if any(grid != grids[0] for grid in grids[1:]):
         raise StackError("the stacks are not on one grid; fetch them together, so that they are")
     return grids[0]
-
-
-def _date(text: str) -> np.datetime64:
-    try:
-        day = np.datetime64(text, "D")
-    except ValueError as error:
-        raise RecipeError(f"{text!r} is not a date; write it as 2014-07-29") from error
-    if np.isnat(day):
-        raise RecipeError("no date was given to forecast from; write it as 2014-07-29")
-    return day
 
 
 def _is_weather(stack: xr.Dataset) -> bool:

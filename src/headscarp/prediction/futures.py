@@ -19,6 +19,7 @@ from headscarp.core.artefact import check_output, finish, partial_path
 from headscarp.core.band import Band
 from headscarp.core.blocks import Done, run_blocks
 from headscarp.core.bundle import Bundle, open_bundle
+from headscarp.core.dates import day_of
 from headscarp.core.domains import CLOUD
 from headscarp.core.errors import BundleError, HeadscarpWarning, RecipeError, StackError
 from headscarp.core.grid import footprint_lonlat
@@ -117,7 +118,7 @@ def _check_samples(bundle: Bundle, task: str, samples: int, after_days: float | 
 
 def one_frame(stack: xr.Dataset, date: str | None) -> tuple[xr.Dataset, float | None]:
     """One picture of the place, and the day of the year that it is of, where that is known."""
-    cut = None if date is None else _date(date)
+    cut = None if date is None else day_of(date)
     if "time" not in stack.dims:
         return stack, None if cut is None else _day_of_year(cut)
     times = stack["time"].to_numpy().astype("datetime64[D]")
@@ -157,16 +158,6 @@ def without_clouds(stack: xr.Dataset) -> xr.Dataset:
     if "bands" in view.attrs:
         view.attrs["bands"] = [band.name for band in stack_bands(view)]
     return view.assign_attrs(fingerprint=f"{fingerprint(stack)} clear")
-
-
-def _date(text: str) -> np.datetime64:
-    try:
-        day = np.datetime64(text, "D")
-    except ValueError as error:
-        raise RecipeError(f"{text!r} is not a date; write it as 2014-07-29") from error
-    if np.isnat(day):
-        raise RecipeError(f"{text!r} is not a date; write it as 2014-07-29")
-    return day
 
 
 def _day_of_year(day: np.datetime64) -> float:

@@ -10,6 +10,7 @@ from difflib import get_close_matches
 import numpy as np
 import xarray as xr
 
+from headscarp.core.dates import day_of
 from headscarp.core.errors import SplitError
 from headscarp.core.samples import has_samples
 from headscarp.tiles.partition import PARTS
@@ -72,7 +73,7 @@ def deal_regions(
             held_out_region(regions.tolist(), name, 0)  # raises where it is not there
         parts[~np.isin(regions, [hold_out, *learn_from])] = ""
     if later_than is not None:
-        late = _cutoffs(stack) >= _date(later_than)
+        late = _cutoffs(stack) >= day_of(later_than, error=SplitError)
         parts[(parts == PARTS[2]) != late] = ""
     held = {name: int((parts == name).sum()) for name in PARTS}
     if not all(held.values()):
@@ -96,10 +97,3 @@ def _cutoffs(stack: xr.Dataset) -> np.ndarray:
     if CUTOFF not in stack.variables:
         raise SplitError(f"the stack's samples have no {CUTOFF!r}, so none is later than a date; leave the date out")
     return np.asarray(stack[CUTOFF].to_numpy().astype("datetime64[D]"))
-
-
-def _date(text: str) -> np.datetime64:
-    try:
-        return np.datetime64(text, "D")
-    except ValueError as error:
-        raise SplitError(f"{text!r} is not a date; write it as 2014-07-29") from error
