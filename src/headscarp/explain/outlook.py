@@ -18,8 +18,8 @@ from headscarp.core.bundle import Bundle, open_bundle
 from headscarp.core.errors import BundleError
 from headscarp.core.tile import Tile, Window
 from headscarp.nets import net_from_bundle
-from headscarp.nets.average import Average
 from headscarp.nets.batch import Batch
+from headscarp.nets.ensemble import Ensemble
 from headscarp.nets.forecast import Forecast
 from headscarp.nets.outlook import Outlook
 from headscarp.tiles.dataset import as_stack
@@ -63,7 +63,7 @@ def outlook_of(
     bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
     stack = as_stack(stack)
     net = net_from_bundle(bundle)
-    members = list(net.members) if isinstance(net, Average) else [net]
+    members = list(net.members) if isinstance(net, Ensemble) else [net]
     if not all(isinstance(member, Forecast) for member in members):
         raise BundleError(
             f"the bundle holds the net {bundle.net!r}, which does not forecast; train one: --net forecast"

@@ -16,11 +16,11 @@ from headscarp.core.band import Band
 from headscarp.core.bundle import Bundle, member_weights
 from headscarp.core.errors import BundleError, RecipeError, StackError
 from headscarp.nets.anomaly import Anomaly
-from headscarp.nets.average import Average
 from headscarp.nets.baselines import Prevalence, Random, Slope
 from headscarp.nets.cgan import CGAN
 from headscarp.nets.deeplab import DeepLab
 from headscarp.nets.direct import Direct
+from headscarp.nets.ensemble import Ensemble
 from headscarp.nets.flow import Flow
 from headscarp.nets.forecast import Forecast
 from headscarp.nets.kind import Kind
@@ -87,7 +87,7 @@ def net_from_bundle(bundle: Bundle) -> Net:
     """
     if bundle.members > 1:
         whole = [replace(bundle, members=1, weights=member_weights(bundle, k)) for k in range(bundle.members)]
-        return Average([net_from_bundle(member) for member in whole]).eval()
+        return Ensemble([net_from_bundle(member) for member in whole]).eval()
     scaled = [band.name for band in bundle.bands if band.kind == "continuous"]
     unscaled = Statistics(mean=dict.fromkeys(scaled, 0.0), std=dict.fromkeys(scaled, 1.0))
     with torch.random.fork_rng(devices=[]):

@@ -24,7 +24,7 @@ from headscarp.core.grid import Grid, footprint_lonlat, ground_resolution_m, tru
 from headscarp.core.samples import PIXEL_M
 from headscarp.core.stack import band_attrs, feature_bands, fingerprint, make_stack, stack_bands, stack_grid
 from headscarp.nets import NETS, net_from_bundle
-from headscarp.nets.average import SPREAD
+from headscarp.nets.ensemble import SPREAD
 from headscarp.prediction.prevalence import with_prevalence
 from headscarp.prediction.raster import predict
 from headscarp.terrain import slope

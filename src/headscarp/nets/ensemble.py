@@ -15,7 +15,7 @@ SPREAD = "spread: "
 _SPREAD_OF = ("hazard: ", "cause: ", "kind: ")
 
 
-class Average(Net):
+class Ensemble(Net):
     """The mean over members of each output; then, for hazards, causes and kinds, the standard deviation over members.
 
     All else (what it reads, how tiles are laid) is that of the first member. Source: Lakshminarayanan, Pritzel and
