@@ -15,11 +15,10 @@ import numpy as np
 import rasterio
 import xarray as xr
 from numpy.typing import NDArray
-from rasterio.features import rasterize
 
 from headscarp.core.bundle import Bundle, open_bundle
-from headscarp.core.errors import BundleError, RecipeError, SourceError, StackError
-from headscarp.core.grid import Grid, true_cell_size_m
+from headscarp.core.errors import BundleError, RecipeError, StackError
+from headscarp.core.grid import Grid, footprint_lonlat, true_cell_size_m
 from headscarp.core.scenarios import GENERATED
 from headscarp.core.stack import VALID, fingerprint, stack_bands, stack_grid
 from headscarp.nets import NETS
@@ -37,7 +36,7 @@ from headscarp.prediction.reforest import (
     woods_and_open,
 )
 from headscarp.prediction.shallow import Ground, physical_gain
-from headscarp.sources.formats import Vector, read_table
+from headscarp.sources.areas import open_areas
 from headscarp.terrain import slope
 from headscarp.terrain.roots import root_cohesion_kpa, root_growth
 from headscarp.terrain.stability import ROOT_DEPTH_M, Soil
@@ -113,10 +112,10 @@ def plan_planting(
     stacks: one, with elevation and a picture (green, red, nir) or `tree_cover`; for a forecast those that `forecast`
     reads. risk: a bundle that gives probabilities by pixel, or a forecast, which needs a date. generator: a bundle that
     knows "reforestation"; without one, planted ground is given the look of the woods in the same picture. by:
-    "physics" or "learned"; None: learned where there is a bundle. candidates: vector layers of where planting is
-    allowed; none: open ground of the picture. Slopes above 45 degrees are never planted. deep: vector layers of deep
-    slides. patch_ha: the least patch. roots_kpa: of grown trees; None: by `root_cohesion_kpa`. root_depth_m: deeper
-    slides are not held. Raises RecipeError, StackError, BundleError, SourceError.
+    "physics" or "learned"; None: learned where there is a bundle. candidates: layers of polygons where planting is
+    allowed, see `open_areas`; none: open ground of the picture. Slopes above 45 degrees are never planted. deep: layers
+    of deep slides. patch_ha: the least patch. roots_kpa: of grown trees; None: by `root_cohesion_kpa`. root_depth_m:
+    deeper slides are not held. Raises RecipeError, StackError, BundleError, SourceError.
     """
     bundle = None if risk is None else checked_risk(risk)
     if by not in (None, PHYSICS, LEARNED):
@@ -136,8 +135,12 @@ def plan_planting(
     valid = np.isfinite(elevation) & np.isfinite(steep)
     if VALID in stack:
         valid &= stack[VALID].to_numpy() == 1
-    open_ground = valid & (steep <= STEEPEST_DEG) & ~_inside(deep, grid)
-    open_ground &= _inside(candidates, grid) if candidates else woods_and_open(planes)[1]
+    open_ground = valid & (steep <= STEEPEST_DEG) & ~_inside(deep, "deep slides", grid)
+    if candidates:
+        longitude, latitude = footprint_lonlat(grid).mean(axis=0)
+        open_ground &= _inside(candidates, "areas to plant", grid, [(longitude, latitude)])
+    else:
+        open_ground &= woods_and_open(planes)[1]
     cells, patch = int(budget_ha / cell_ha + 1e-6), max(1, round(patch_ha / cell_ha))
     if open_ground.any() and cells > open_ground.sum():
         raise RecipeError(
@@ -202,16 +205,11 @@ def _planes(stack: xr.Dataset) -> dict[str, Floats]:
     return {b.name: stack[b.name].to_numpy() for b in stack_bands(stack) if b.name in (*SEEN, *NEEDED, TREE_COVER)}
 
 
-def _inside(layers: Sequence[str | Path], grid: Grid) -> Bools:
-    """(y, x) cells whose middle lies in a shape of the layers. Raises SourceError."""
+def _inside(layers: Sequence[str | Path], what: str, grid: Grid, near: Sequence[tuple[float, float]] = ()) -> Bools:
+    """(y, x) cells whose middle lies in an area of the layers; see `open_areas`."""
     inside = np.zeros(tuple(grid.shape), np.bool_)
     for path in layers:
-        table = read_table(Vector(str(path)))
-        if "geometry" not in table or table.crs is None:
-            raise SourceError(f"{path} has no shapes with a coordinate system; give a layer of areas")
-        shapes = [shape for shape in table.to_crs(grid.crs).geometry if shape is not None and not shape.is_empty]
-        if shapes:
-            inside |= rasterize(shapes, inside.shape, transform=grid.affine).astype(np.bool_)
+        inside |= open_areas(path, what, near).cells(grid)
     return inside
 
 

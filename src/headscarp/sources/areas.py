@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 
 from headscarp.core.errors import HeadscarpWarning, SourceError
+from headscarp.core.grid import Grid
 from headscarp.sources.formats import Vector, read_table
 
 _LONLAT = "OGC:CRS84"
@@ -104,6 +105,17 @@ class Areas:
         hit = shapely.area(covered) > 0
         names = tuple(dict.fromkeys(self.names[i] for i in found[hit]))
         return Overlap(float(shapely.union_all(covered[hit]).area) if hit.any() else 0.0, names)
+
+    def cells(self, grid: Grid) -> NDArray[np.bool_]:
+        """(y, x) cells of a grid whose middle lies in one of them."""
+        from rasterio.features import rasterize
+
+        turned = shapely.transform(self.shapes, _way(self.crs, CRS.from_user_input(grid.crs)))
+        parts = shapely.get_parts(shapely.get_parts(turned))  # what is mended can hold lines, which cover nothing
+        flat = parts[np.isin(shapely.get_type_id(parts), _POLYGONS)]
+        if not len(flat):
+            return np.zeros(tuple(grid.shape), np.bool_)
+        return np.asarray(rasterize(list(flat), tuple(grid.shape), transform=grid.affine), np.bool_)
 
 
 def open_areas(path: str | Path, what: str, near: Sequence[tuple[float, float]] = ()) -> Areas:
