@@ -3,8 +3,9 @@ by noise alone."""
 
 from pathlib import Path
 
-import h5py
 import numpy as np
+
+from pairs_files import PairsOnDisk
 
 CLASSES = ("pit", "burn", "quiet")
 BANDS = ("red", "nir", "swir1")
@@ -19,7 +20,7 @@ def write_mines(folder: Path, *, counts=(48, 30), seed=0) -> dict:
     The last two pairs of val are of unknown class: a pit and a quiet place.
     """
     rng = np.random.default_rng(seed)
-    lines = ["sample_id,category,longitude,latitude,t0_start,t0_end,t1_start,t1_end"]
+    files = PairsOnDisk(folder)
     for name, count in zip(("train", "val"), counts, strict=True):
         kind = np.arange(count) % 3
         if name == "val":
@@ -33,25 +34,14 @@ def write_mines(folder: Path, *, counts=(48, 30), seed=0) -> dict:
                 side = int(rng.integers(5, 9))
                 row, col = rng.integers(0, SIDE - side, 2)
                 x[i, 1, :, row : row + side, col : col + side] += (np.array((PIT, BURN)[k]) - GREEN)[:, None, None]
-        ids = [f"{name}_{i}" for i in range(count)]
-        with h5py.File(folder / f"{name}.h5", "w") as file:
-            file["sample_id"], file["x"] = np.array(ids, "S20"), x.astype(np.int16)
-        for i, one in enumerate(ids):
-            known = "" if name == "val" and i >= count - 2 else CLASSES[kind[i]]
-            place = f"{WEST + i // 3 * 1.1},{SOUTH + (i % 3) * 0.1}"
-            lines.append(f"{one},{known},{place},2019-01-01,2019-12-31,2021-01-01,2021-12-31")
-    (folder / "places.csv").write_text("\n".join(lines) + "\n")
+        known = [CLASSES[k] for k in kind]
+        known[-2:] = ["", ""] if name == "val" else known[-2:]
+        places = [(WEST + i // 3 * 1.1, SOUTH + (i % 3) * 0.1) for i in range(count)]
+        files.add(name, x.astype(np.int16), known, places)
+    tasks = {"pit": "mining", "burn": "construction", "quiet": "no_change"}
     return {
         "name": "mines",
-        "pairs": {
-            "table": "places.csv",
-            "bands": list(BANDS),
-            "scale": 0.0001,
-            "no_data": 0.0,
-            "validation_share": 0.5,
-            "tasks": {"pit": "mining", "burn": "construction", "quiet": "no_change"},
-            "files": [{"images": "train.h5", "part": "train"}, {"images": "val.h5", "part": "test"}],
-        },
+        "pairs": files.table(BANDS, validation_share=0.5, tasks=tasks),
         "train": {
             "kind": {"epochs": 8, "batch_size": 8, "net_arguments": {"place_px": 16, "channels": 8}},
             "vae": {"epochs": 4, "net_arguments": {"place_px": 16, "latents": 4, "base": 8}},
