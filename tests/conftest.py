@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from services.fixtures import pgstac_service, service_state, services  # noqa: F401
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def one_thread():
     """Small tensors gain nothing from a second thread of torch, and lose much where the machine is busy."""
     import torch

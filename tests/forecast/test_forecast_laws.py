@@ -19,17 +19,11 @@ from headscarp.tiles.series import with_delay
 from headscarp.tiles.statistics import training_statistics
 from headscarp.tiles.tiling import score_tiles
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SIDE = 16
 BANDS = feature_bands(series_world(6))
 OPTICAL = [i for i, band in enumerate(BANDS) if band.name in REFLECTANCE]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def batch_of(seed, count=48):

@@ -17,16 +17,10 @@ from headscarp.tiles.statistics import training_statistics
 from headscarp.tiles.tiling import score_tiles
 from headscarp.train.unlabelled import with_all_counted
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SIDE = 16
 BANDS = feature_bands(series_world(6))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def batch_of(seed, count=24):
