@@ -123,6 +123,11 @@ def open_bundle(path: str | Path) -> Bundle:
         raise BundleError(f"{path} is not a whole bundle ({error}); copy it again, or train again") from error
 
 
+def as_bundle(bundle: Bundle | str | Path) -> Bundle:
+    """The bundle, opened where a path is given."""
+    return bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+
+
 def bundle_hash(bundle: Bundle) -> str:
     """SHA-256 of what results are made with: net, arguments, bands, calibration, threshold and every weight."""
     bands = [band.to_json() for band in bundle.bands]

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from headscarp.core.artefact import check_output, write_json
-from headscarp.core.bundle import Bundle, open_bundle
+from headscarp.core.artefact import write_json
+from headscarp.core.bundle import Bundle, as_bundle
 from headscarp.core.machine import cores
 from headscarp.core.provenance import made_by
 from headscarp.core.samples import has_samples, stack_resolution_m
 from headscarp.core.stack import LABEL, fingerprint, label_names, open_stack, with_label
 from headscarp.evaluation.intervals import Interval, block_bootstrap
 from headscarp.evaluation.metrics import METRICS, OF_PROBABILITIES, majority_class, score
+from headscarp.evaluation.opened import open_to_judge
 from headscarp.evaluation.scoring import (
     PIXELS,
     NetPredictor,
@@ -28,9 +29,8 @@ from headscarp.evaluation.scoring import (
 )
 from headscarp.evaluation.streaming import ScoreHistogram
 from headscarp.evaluation.tables import PARTS, MetricRow, rows_of, write_table
-from headscarp.tiles.fits import check_fits
 from headscarp.tiles.reader import TileReader
-from headscarp.tiles.splits import Split, read_split, split_from_json
+from headscarp.tiles.splits import Split
 from headscarp.tiles.tiling import halo_of, halo_within, train_tiles
 from headscarp.tiles.twins import twins_in_words
 
@@ -125,13 +125,11 @@ def evaluate(
     workers: threads, default all cores. Squares of about 1 km are resampled, or whole samples. Raises StackError where
     the stack does not fit the bundle, SplitError where the split does not fit the stack.
     """
-    bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+    bundle = as_bundle(bundle)
     stack = stack if isinstance(stack, xr.Dataset) else open_stack(stack)
-    folder = check_output(out, overwrite=overwrite) if out is not None else None
-    fit = check_fits(bundle, stack)
+    opened = open_to_judge(bundle, stack, split=split, out=out, overwrite=overwrite)
+    fit, split, folder = opened.fit, opened.split, opened.folder
     stack = with_label(stack, bundle.label if label is None and bundle.label in label_names(stack) else label)
-    split = split_from_json(bundle.split) if split is None else split
-    split = split if isinstance(split, Split) else read_split(split)
     predictor = NetPredictor.of_bundle(bundle)
     evaluation = evaluate_predictor(
         predictor,

@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 
 from headscarp.core.artefact import check_output, clear_os_errors, write_json, write_text
-from headscarp.core.bundle import Bundle, open_bundle
+from headscarp.core.bundle import Bundle, as_bundle
 from headscarp.core.errors import BundleError, HeadscarpWarning, SplitError
 from headscarp.core.progress import progress
 from headscarp.core.provenance import made_by
@@ -106,7 +106,7 @@ def explain(
     Raises StackError, SplitError, BundleError for a net without a probability for each pixel, GridError for a place off
     the grid; warns where attributions do not sum up to within 1 %.
     """
-    bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+    bundle = as_bundle(bundle)
     stack = stack if isinstance(stack, xr.Dataset) else open_stack(stack)
     folder = check_output(out, overwrite=overwrite)
     check_one_place(stack)

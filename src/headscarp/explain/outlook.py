@@ -14,7 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import nn
 
-from headscarp.core.bundle import Bundle, open_bundle
+from headscarp.core.bundle import Bundle, as_bundle
 from headscarp.core.errors import BundleError
 from headscarp.core.tile import Tile, Window
 from headscarp.nets import net_from_bundle
@@ -60,7 +60,7 @@ def outlook_of(
     100 over MASKS dropout masks drawn from the seed, widened to hold what it says without. Raises BundleError,
     StackError.
     """
-    bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+    bundle = as_bundle(bundle)
     stack = as_stack(stack)
     net = net_from_bundle(bundle)
     members = list(net.members) if isinstance(net, Ensemble) else [net]

@@ -14,7 +14,7 @@ import torch
 import xarray as xr
 
 from headscarp.core.blocks import Done
-from headscarp.core.bundle import Bundle, open_bundle
+from headscarp.core.bundle import Bundle, as_bundle
 from headscarp.core.calibration import calibration_from_json
 from headscarp.core.stack import LABEL
 from headscarp.core.tile import Tile, Window
@@ -97,7 +97,7 @@ class _Opened:
     """What a process keeps open for one job."""
 
     def __init__(self, work: BlockWork, net: Net | None = None) -> None:
-        bundle = work.bundle if isinstance(work.bundle, Bundle) else open_bundle(work.bundle)
+        bundle = as_bundle(work.bundle)
         self.net: Net = (net or net_from_bundle(bundle)).eval()
         stack = as_stack(work.stack).drop_vars(LABEL, errors="ignore")  # labels would be read and not used
         self.reader = TileReader(stack, work.fit.bands)

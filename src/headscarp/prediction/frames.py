@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 
 from headscarp.core.band import NO_VALUE, Band
-from headscarp.core.bundle import Bundle, open_bundle
+from headscarp.core.bundle import Bundle, as_bundle
 from headscarp.core.dates import day_of
 from headscarp.core.domains import BACKSCATTER, CLOUD, HORIZONS_DAYS, REFLECTANCE, SERIES_DAYS
 from headscarp.core.errors import BundleError, RecipeError, StackError
@@ -62,7 +62,7 @@ def forecast(
     apart. Raises BundleError for a bundle that does not forecast, RecipeError for another horizon or no date,
     StackError, and as `predict`.
     """
-    bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+    bundle = as_bundle(bundle)
     if bundle.net not in NETS or not NETS[bundle.net].judges_places:
         raise BundleError(
             f"the bundle holds the net {bundle.net!r}, which does not forecast; train one: --net forecast"

@@ -18,7 +18,7 @@ import xarray as xr
 from headscarp.core.artefact import check_output, finish, partial_path
 from headscarp.core.band import Band
 from headscarp.core.blocks import Done, run_blocks
-from headscarp.core.bundle import Bundle, open_bundle
+from headscarp.core.bundle import Bundle, as_bundle
 from headscarp.core.dates import day_of
 from headscarp.core.domains import CLOUD
 from headscarp.core.errors import BundleError, HeadscarpWarning, RecipeError, StackError
@@ -77,7 +77,7 @@ def scenario(
     standard deviation of each band. Warns where the place is unlike those that the net was trained on. Raises
     BundleError, RecipeError, StackError, OutputError.
     """
-    bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+    bundle = as_bundle(bundle)
     _check_samples(bundle, task, samples, after_days)
     stack, day = one_frame(as_stack(stack), date)
     check_one_place(stack)

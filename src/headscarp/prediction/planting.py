@@ -16,7 +16,7 @@ import rasterio
 import xarray as xr
 from numpy.typing import NDArray
 
-from headscarp.core.bundle import Bundle, open_bundle
+from headscarp.core.bundle import Bundle, as_bundle
 from headscarp.core.errors import BundleError, RecipeError, StackError
 from headscarp.core.grid import Grid, footprint_lonlat, true_cell_size_m
 from headscarp.core.scenarios import GENERATED
@@ -167,7 +167,7 @@ def plan_planting(
 
 def checked_risk(risk: Bundle | str | Path) -> Bundle:
     """The bundle, when its net gives probabilities of landslides. Raises BundleError."""
-    bundle = risk if isinstance(risk, Bundle) else open_bundle(risk)
+    bundle = as_bundle(risk)
     if bundle.net not in NETS or NETS[bundle.net].makes_pictures or not NETS[bundle.net].needs_labels:
         raise BundleError(
             f"the bundle holds the net {bundle.net!r}, which gives no risk; train one on landslides, such as --net nn, "

@@ -18,7 +18,7 @@ from scipy.ndimage import distance_transform_edt
 
 from headscarp.core.artefact import check_output, clear_os_errors, finish, partial_path
 from headscarp.core.blocks import Done, run_blocks
-from headscarp.core.bundle import Bundle, open_bundle
+from headscarp.core.bundle import Bundle, as_bundle
 from headscarp.core.calibration import calibration_from_json
 from headscarp.core.errors import BundleError, OutputError, RecipeError, StackError
 from headscarp.core.grid import Grid, cell_corner, ground_resolution_m
@@ -70,7 +70,7 @@ def propose_tiles(
         raise OutputError(f"proposals go to a GeoPackage, but --out is {out}; give a name that ends in .gpkg")
     if count < 1 or tile_px < 4:
         raise RecipeError(f"{count} tiles of {tile_px} px are asked for; needed: 1 or more, of 4 px or more")
-    opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+    opened = as_bundle(bundle)
     dataset = as_stack(stack)
     grid = stack_grid(dataset)
     dataset = with_label(dataset, opened.label if label is None and opened.label in label_names(dataset) else label)

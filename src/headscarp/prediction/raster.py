@@ -20,7 +20,7 @@ import xarray as xr
 import headscarp
 from headscarp.core.artefact import check_output, finish, partial_path
 from headscarp.core.blocks import Done, Journal, run_blocks
-from headscarp.core.bundle import Bundle, bundle_hash, open_bundle
+from headscarp.core.bundle import Bundle, as_bundle, bundle_hash
 from headscarp.core.errors import BundleError, OutputError, RecipeError
 from headscarp.core.machine import cores, keep_freed_memory
 from headscarp.core.provenance import made_by, read_made, write_stac_item
@@ -73,7 +73,7 @@ def predict(
     """
     out = _checked_name(out)
     work_path, journal_path = beside(out, "work"), beside(out, "journal")
-    opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+    opened = as_bundle(bundle)
     dataset = as_stack(stack)
     job = job_of(opened, dataset, engine, precision, block_px) | ({"outputs": list(outputs)} if outputs else {})
     key = short_hash(json.dumps(job, sort_keys=True))

@@ -16,7 +16,7 @@ import xarray as xr
 from headscarp.core.artefact import check_output, clear_os_errors, write_json, write_text
 from headscarp.core.band import UNLABELLED
 from headscarp.core.blocks import Done, Journal, run_blocks
-from headscarp.core.bundle import Bundle, open_bundle
+from headscarp.core.bundle import Bundle, as_bundle
 from headscarp.core.errors import RecipeError, SplitError
 from headscarp.core.machine import cores
 from headscarp.core.provenance import file_sha256, made_by
@@ -74,7 +74,7 @@ def ablate(
     resamples and clouds. Raises RecipeError for a net that judges no places and for a bundle that does not tell how it
     was trained, SplitError for a part without samples, StackError where the stack does not fit.
     """
-    bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+    bundle = as_bundle(bundle)
     if not judges_places(bundle):
         raise RecipeError(f"net {bundle.net!r} does not judge places over time; give a bundle of the net forecast")
     for table in tables:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import label as pieces_of
 
 from headscarp.core.artefact import check_output, write_json, write_text
-from headscarp.core.bundle import Bundle, open_bundle
+from headscarp.core.bundle import Bundle, as_bundle
 from headscarp.core.errors import BundleError, StackError
 from headscarp.core.progress import progress
 from headscarp.core.provenance import made_by
@@ -117,7 +117,7 @@ def judge_burials(
     nothing beats on the mean; a constant. out: folder for metrics.csv, metrics.json, reliability.csv. Raises
     StackError, BundleError, RecipeError.
     """
-    bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+    bundle = as_bundle(bundle)
     stack = check_scenarios(as_stack(stack))
     folder = check_output(out, overwrite=overwrite) if out is not None else None
     places = SimulatedPlaces(stack)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from headscarp.core.bundle import Bundle, member_weights, open_bundle, save_bundle
+from headscarp.core.bundle import Bundle, as_bundle, member_weights, open_bundle, save_bundle
 from headscarp.core.errors import BundleError
 from headscarp.core.provenance import made_by
 from headscarp.nets import NETS
@@ -24,7 +24,7 @@ def ensemble(bundles: Sequence[Bundle | str | Path], out: str | Path, *, overwri
     theirs; metrics are those of the first that tell how common events are, since no others hold for the mean. Raises
     BundleError.
     """
-    opened = [bundle if isinstance(bundle, Bundle) else open_bundle(bundle) for bundle in bundles]
+    opened = [as_bundle(bundle) for bundle in bundles]
     names = [str(i) if isinstance(b, Bundle) else str(b) for i, b in enumerate(bundles)]
     if len(opened) < 2:
         raise BundleError(f"an ensemble has {len(opened)} member; give two bundles or more, of trainings with --seed")

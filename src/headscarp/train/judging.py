@@ -12,21 +12,21 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from headscarp.core.artefact import check_output, write_json
-from headscarp.core.bundle import Bundle, open_bundle
+from headscarp.core.artefact import write_json
+from headscarp.core.bundle import Bundle, as_bundle
 from headscarp.core.domains import CAUSES, HORIZONS_DAYS
 from headscarp.core.provenance import made_by
 from headscarp.core.stack import fingerprint
 from headscarp.evaluation.hazards import ALARM_BUDGET, Floats
 from headscarp.evaluation.intervals import Interval
+from headscarp.evaluation.opened import open_to_judge
 from headscarp.evaluation.places import Said, Truth, gap, hazard_scores, lead, run_places, samples_of, truth_of
 from headscarp.evaluation.tables import PARTS, Judged, MetricRow, rows_of, write_table
 from headscarp.nets import NETS, net_from_bundle
 from headscarp.nets.net import Net
 from headscarp.tiles.dataset import as_stack
-from headscarp.tiles.fits import check_fits
 from headscarp.tiles.series import with_delay
-from headscarp.tiles.splits import Split, read_split, split_from_json
+from headscarp.tiles.splits import Split
 from headscarp.train.confidence import confidence_rows
 from headscarp.train.opponents import OPPONENTS, place_table
 
@@ -84,7 +84,7 @@ class PlacesEvaluation(Judged):
 
 def judges_places(bundle: Bundle | str | Path) -> bool:
     """Whether a bundle's net judges places, so that `judge_places` scores it and not `evaluate`."""
-    bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+    bundle = as_bundle(bundle)
     return bundle.net in NETS and NETS[bundle.net].judges_places
 
 
@@ -107,12 +107,10 @@ def judge_places(
     delay_days: how late everything was published; None: as known of each source. opponents: fit and score them too.
     Raises StackError where the stack does not fit the bundle or does not say what came, SplitError.
     """
-    bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+    bundle = as_bundle(bundle)
     stack = with_delay(as_stack(stack), delay_days)
-    folder = check_output(out, overwrite=overwrite) if out is not None else None
-    fit = check_fits(bundle, stack)
-    split = split_from_json(bundle.split) if split is None else split
-    split = split if isinstance(split, Split) else read_split(split)
+    opened = open_to_judge(bundle, stack, split=split, out=out, overwrite=overwrite)
+    fit, split, folder = opened.fit, opened.split, opened.folder
     net = net_from_bundle(bundle)
     parts = [part for part in parts if split.part(part)]
     said = {

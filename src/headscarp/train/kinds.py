@@ -12,23 +12,23 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from headscarp.core.artefact import check_output, write_json
-from headscarp.core.bundle import Bundle, open_bundle
+from headscarp.core.artefact import write_json
+from headscarp.core.bundle import Bundle, as_bundle
 from headscarp.core.provenance import made_by
 from headscarp.core.samples import class_codes
 from headscarp.core.stack import feature_bands, fingerprint
 from headscarp.core.tile import Window
 from headscarp.evaluation.hazards import Floats
 from headscarp.evaluation.kinds import KindSaid, KindTruth, kind_confusion, kind_scores, kind_truth, run_kinds
+from headscarp.evaluation.opened import open_to_judge
 from headscarp.evaluation.places import samples_of
 from headscarp.evaluation.selective import COVERAGE, set_cut
 from headscarp.evaluation.tables import PARTS, Judged, rows_of, write_table
 from headscarp.nets import NETS, net_from_bundle
 from headscarp.nets.net import Net
 from headscarp.tiles.dataset import as_stack, raster_shape, read_window
-from headscarp.tiles.fits import check_fits
 from headscarp.tiles.series import read_series
-from headscarp.tiles.splits import Split, read_split, split_from_json
+from headscarp.tiles.splits import Split
 from headscarp.tiles.statistics import class_shares
 
 _QUANTILES = (0.1, 0.5, 0.9)
@@ -64,7 +64,7 @@ class KindsEvaluation(Judged):
 
 def judges_classes(bundle: Bundle | str | Path) -> bool:
     """Whether a bundle's net judges classes of places, so that `judge_kinds` scores it and not `evaluate`."""
-    bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+    bundle = as_bundle(bundle)
     return bundle.net in NETS and NETS[bundle.net].judges_classes
 
 
@@ -85,12 +85,10 @@ def judge_kinds(
     split: default is the one the bundle was trained with. out: folder for metrics.csv and metrics.json. Raises
     StackError where the stack does not fit the bundle or has other classes, SplitError.
     """
-    bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+    bundle = as_bundle(bundle)
     stack = as_stack(stack)
-    folder = check_output(out, overwrite=overwrite) if out is not None else None
-    fit = check_fits(bundle, stack)
-    split = split_from_json(bundle.split) if split is None else split
-    split = split if isinstance(split, Split) else read_split(split)
+    opened = open_to_judge(bundle, stack, split=split, out=out, overwrite=overwrite)
+    fit, split, folder = opened.fit, opened.split, opened.folder
     net = net_from_bundle(bundle)
     asked = [part for part in parts if split.part(part)]
     needed = list(dict.fromkeys([*asked, *(["validation"] if split.part("validation") else [])]))

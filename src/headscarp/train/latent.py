@@ -14,7 +14,7 @@ import torch
 import xarray as xr
 from numpy.typing import NDArray
 
-from headscarp.core.bundle import Bundle, open_bundle
+from headscarp.core.bundle import Bundle, as_bundle
 from headscarp.core.domains import CAUSES, SENSORS
 from headscarp.core.errors import BundleError, StackError
 from headscarp.nets import net_from_bundle
@@ -80,7 +80,7 @@ def read_latents(bundle: Bundle | str | Path, stack: xr.Dataset | str | Path, *,
     Frames of the parts of the bundle's split are encoded; reconstructions and the ELBO are of validation and test.
     Raises BundleError for another net, StackError for a stack of one place.
     """
-    bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+    bundle = as_bundle(bundle)
     stack = as_stack(stack)
     net = net_from_bundle(bundle)
     if not isinstance(net, VAE):

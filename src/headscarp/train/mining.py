@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from headscarp.core.artefact import check_output, clear_os_errors, write_json
 from headscarp.core.blocks import Done, Journal, run_blocks
-from headscarp.core.bundle import Bundle, bundle_hash, open_bundle
+from headscarp.core.bundle import Bundle, as_bundle, bundle_hash
 from headscarp.core.errors import RecipeError
 from headscarp.core.progress import log
 from headscarp.core.provenance import made_by
@@ -139,8 +139,8 @@ def find_mines(
     """
     if not 0 < prevalence < 1:
         raise RecipeError(f"prevalence is {prevalence}; it has to be between 0 and 1, such as 0.01 for 1 in 100")
-    generator = generator if isinstance(generator, Bundle) else open_bundle(generator)
-    others = [one if isinstance(one, Bundle) else open_bundle(one) for one in beside]
+    generator = as_bundle(generator)
+    others = [as_bundle(one) for one in beside]
     stack = as_stack(stack)
     scenes = as_scenes(stack)
     tools, bands = tools_of(generator, others, stack, scenes, against=against, samples=samples)

@@ -13,9 +13,9 @@ import torch
 import xarray as xr
 from numpy.typing import NDArray
 
-from headscarp.core.artefact import check_output, write_json, write_text
+from headscarp.core.artefact import write_json, write_text
 from headscarp.core.band import Band
-from headscarp.core.bundle import Bundle, open_bundle
+from headscarp.core.bundle import Bundle, as_bundle
 from headscarp.core.domains import REFLECTANCE
 from headscarp.core.errors import BundleError
 from headscarp.core.progress import progress
@@ -23,17 +23,17 @@ from headscarp.core.provenance import made_by
 from headscarp.core.samples import GROUP
 from headscarp.core.scenarios import AFTER, CHANGED, TASK, check_scenarios
 from headscarp.core.stack import LABEL, fingerprint
+from headscarp.evaluation.opened import open_to_judge
 from headscarp.evaluation.suites import Suite, Suites, case_values, suite_scores, truth_rank
 from headscarp.evaluation.tables import Judged, MetricRow, rows_of, write_table
 from headscarp.nets import NETS, net_from_bundle
 from headscarp.nets.futures import FutureNet
 from headscarp.nets.net import Net
 from headscarp.tiles.dataset import as_stack
-from headscarp.tiles.fits import check_fits
 from headscarp.tiles.pairs import as_scenes, is_pairs
 from headscarp.tiles.reader import TileReader
 from headscarp.tiles.sampling import batches
-from headscarp.tiles.splits import Split, read_split, split_from_json
+from headscarp.tiles.splits import Split
 from headscarp.tiles.tiling import whole_tile
 
 SAMPLES, VALIDATION_SAMPLES = 16, 10
@@ -91,7 +91,7 @@ class SuitesEvaluation(Judged):
 
 def makes_pictures(bundle: Bundle | str | Path) -> bool:
     """Whether a bundle's net makes pictures, so that `judge_suites` scores it and not `evaluate`."""
-    bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+    bundle = as_bundle(bundle)
     return bundle.net in NETS and NETS[bundle.net].makes_pictures
 
 
@@ -113,13 +113,11 @@ def judge_suites(
     samples: pictures of each suite. Raises StackError where the stack does not fit the bundle or holds no scenarios,
     SplitError, BundleError for a net that does not make red and near infrared.
     """
-    bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+    bundle = as_bundle(bundle)
     stack = as_stack(stack)
     stack = check_scenarios(as_scenes(stack) if is_pairs(stack) else stack)
-    folder = check_output(out, overwrite=overwrite) if out is not None else None
-    fit = check_fits(bundle, stack)
-    split = split_from_json(bundle.split) if split is None else split
-    split = split if isinstance(split, Split) else read_split(split)
+    opened = open_to_judge(bundle, stack, split=split, out=out, overwrite=overwrite)
+    fit, split, folder = opened.fit, opened.split, opened.folder
     net = net_from_bundle(bundle)
     assert isinstance(net, FutureNet)
     rows: list[MetricRow] = []
