@@ -1,5 +1,5 @@
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,8 @@ from headscarp.core.bundle import open_bundle
 from headscarp.core.calibration import calibration_from_json
 from headscarp.core.errors import JournalError, OutputError, RecipeError, TrainingError
 from headscarp.core.stack import fingerprint, write_stack
+from headscarp.evaluation.evaluate import evaluate
+from headscarp.evaluation.scoring import NetPredictor
 from headscarp.nets import net_from_bundle
 from headscarp.tiles.splits import read_split
 from headscarp.train import loop
@@ -63,6 +65,19 @@ def interrupt(monkeypatch, place: str, count: int, job) -> None:
         patch.setattr(loop, place, stopping)
         with pytest.raises(KeyboardInterrupt):
             job()
+
+
+@pytest.mark.parametrize("net", ["llr", "sann"])
+def test_the_net_is_asked_once_and_its_figures_are_those_of_evaluate(net, whole, world, blocks, tmp_path, monkeypatch):
+    bundle, asked, plain = open_bundle(whole / net), [], NetPredictor._asked
+    monkeypatch.setattr(NetPredictor, "_asked", lambda self, batch: asked.append(batch.tiles) or plain(self, batch))
+    how = {"split": blocks, "parts": ("validation",), "workers": 1}
+    fresh = evaluate(bundle, world, **how)
+    assert json.dumps([asdict(row) for row in fresh.rows]) == json.dumps([dict(row) for row in bundle.metrics])
+    tiles = len(asked)
+    first, second = (evaluate(bundle, world, **how, kept=tmp_path) for _ in range(2))
+    assert repr(first.rows) == repr(second.rows) == repr(fresh.rows)
+    assert len(asked) == 2 * tiles
 
 
 def test_a_bundle_holds_all_that_is_needed_to_use_it(whole, world, blocks):

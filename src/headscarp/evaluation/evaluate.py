@@ -116,13 +116,15 @@ def evaluate(
     workers: int | None = None,
     name: str | None = None,
     seed: int = 0,
+    kept: Path | None = None,
     overwrite: bool = False,
 ) -> Evaluation:
     """Scores a bundle on the parts of a split, with 95 % intervals from a block bootstrap.
 
     split: default is the one the bundle was trained with. label: name of the label band to score against; default is
     the one that the bundle has learned, where the stack has it. out: folder for metrics.csv and metrics.json.
-    workers: threads, default all cores. Squares of about 1 km are resampled, or whole samples. Raises StackError where
+    workers: threads, default all cores. kept: see `NetPredictor`, of the same weights on the same stack. Squares of
+    about 1 km are resampled, or whole samples. Raises StackError where
     the stack does not fit the bundle, SplitError where the split does not fit the stack.
     """
     bundle = as_bundle(bundle)
@@ -130,7 +132,7 @@ def evaluate(
     opened = open_to_judge(bundle, stack, split=split, out=out, overwrite=overwrite)
     fit, split, folder = opened.fit, opened.split, opened.folder
     stack = with_label(stack, bundle.label if label is None and bundle.label in label_names(stack) else label)
-    predictor = NetPredictor.of_bundle(bundle)
+    predictor = NetPredictor.of_bundle(bundle, kept=kept)
     evaluation = evaluate_predictor(
         predictor,
         stack,

@@ -7,6 +7,7 @@ tiles with the same context as everybody else.
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -149,15 +150,20 @@ def score_part(
 
 
 class NetPredictor:
-    """A net with its calibration, as a predictor; safe to call from several threads."""
+    """A net with its calibration, as a predictor; safe to call from several threads.
 
-    def __init__(self, net: Net, calibration: Callable[[np.ndarray], np.ndarray] | None = None) -> None:
+    kept: a folder where what the net says of a tile is laid down, halo left out, and found when it is asked again.
+    """
+
+    def __init__(
+        self, net: Net, calibration: Callable[[np.ndarray], np.ndarray] | None = None, *, kept: Path | None = None
+    ) -> None:
         self.net = net.eval()
-        self.calibration = calibration
+        self.calibration, self.kept = calibration, kept
 
     @staticmethod
-    def of_bundle(bundle: Bundle) -> "NetPredictor":
-        return NetPredictor(net_from_bundle(bundle), calibration_from_json(bundle.calibration).apply)
+    def of_bundle(bundle: Bundle, *, kept: Path | None = None) -> "NetPredictor":
+        return NetPredictor(net_from_bundle(bundle), calibration_from_json(bundle.calibration).apply, kept=kept)
 
     @property
     def gives_probabilities(self) -> bool:
@@ -165,10 +171,27 @@ class NetPredictor:
         return self.net.outputs[0].name == "probability"
 
     def __call__(self, batch: Batch) -> np.ndarray:
+        probability = self._asked(batch) if self.kept is None or len(batch.tiles) != 1 else self._found(batch)
+        return probability if self.calibration is None else self.calibration(probability)
+
+    def _found(self, batch: Batch) -> np.ndarray:
+        """What is kept of the tile, 0 in its halo; asked and kept where that is nothing yet."""
+        tile, side = batch.tiles[0], self.net.stride
+        assert self.kept is not None
+        path = self.kept / f"{tile.sample}-{tile.window.row}-{tile.window.col}.npy"
+        sizes = (tile.window.height, tile.window.width)
+        own = (slice(None), *(slice(tile.halo // side, (tile.halo + n) // side) for n in sizes))
+        if not path.is_file():
+            np.save(path, self._asked(batch)[own])
+        whole = np.zeros((1, *(n // side for n in batch.x.shape[-2:])), np.float32)
+        whole[own] = np.load(path)
+        return whole
+
+    def _asked(self, batch: Batch) -> np.ndarray:
         device = next((p.device for p in self.net.parameters()), torch.device("cpu"))
         with torch.inference_mode():
-            probability = self.net.predict(batch.to(device))[:, 0].float().cpu().numpy()
-        return probability if self.calibration is None else self.calibration(probability)
+            probability: np.ndarray = self.net.predict(batch.to(device))[:, 0].float().cpu().numpy()
+        return probability
 
 
 def _ground_blocks(tile: Tile, shape: tuple[int, int], side: int, block_px: int) -> np.ndarray:

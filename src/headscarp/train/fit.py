@@ -4,6 +4,7 @@ The folder of a bundle is made at once and becomes a bundle when bundle.json is 
 checkpoint. Refuses to touch a folder that holds anything else, unless told to, and to go on with other settings.
 """
 
+import tempfile
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -170,15 +171,22 @@ def _judged(net: Net, name: str, ground: Ground, config: FitConfig, made: Mappin
         return judged_futures(bundle, net, ground.stack, ground.split)
     if net.own_threshold is not None and not label_names(ground.stack):
         return replace(bundle, threshold=net.own_threshold)
-    scores = evaluate(bundle, ground.stack, split=ground.split, parts=("validation",)).parts["validation"].histogram
-    learns = NETS[name].schedule.epochs > 0 and net.own_threshold is None
+    with tempfile.TemporaryDirectory() as folder:  # the net is asked once, though calibrated figures come after others
+        return _calibrated(bundle, net, ground, config, Path(folder))
+
+
+def _calibrated(bundle: Bundle, net: Net, ground: Ground, config: FitConfig, kept: Path) -> Bundle:
+    """The bundle with calibration, threshold and metrics of pixels of the validation part. kept: see `evaluate`."""
+    how: dict[str, Any] = {"split": ground.split, "parts": ("validation",), "kept": kept}
+    scores = evaluate(bundle, ground.stack, **how).parts["validation"].histogram
+    learns = NETS[bundle.net].schedule.epochs > 0 and net.own_threshold is None
     if learns and not 0 < int(scores.positives.sum()) < scores.n:
         learns = False
         warnings.warn(
-            f"all {scores.n} {counted_in_words(net.stride)} of the validation part are of one class: {name} is not "
-            "calibrated, and its threshold means little; use another split, or for patches a larger share",
+            f"all {scores.n} {counted_in_words(net.stride)} of the validation part are of one class: {bundle.net} is "
+            "not calibrated, and its threshold means little; use another split, or for patches a larger share",
             HeadscarpWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     calibration = FITS[config.calibration if learns else "none"](scores)
     threshold = net.own_threshold
@@ -186,5 +194,5 @@ def _judged(net: Net, name: str, ground: Ground, config: FitConfig, made: Mappin
         best = best_f1_threshold(scores)
         threshold = float(calibration.apply(np.asarray(best))) if np.isfinite(best) else 0.5
     bundle = replace(bundle, calibration=calibration.to_json(), threshold=threshold)
-    rows = evaluate(bundle, ground.stack, split=ground.split, parts=("validation",)).rows
+    rows = evaluate(bundle, ground.stack, **how).rows
     return replace(bundle, metrics=tuple(asdict(row) for row in rows))
