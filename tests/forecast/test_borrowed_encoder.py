@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from encoder_files import ENCODER, FORMS, encoder_of_timm, write
 from series_world import series_world
 from typer.testing import CliRunner
 
@@ -21,7 +22,6 @@ from headscarp.core.errors import HeadscarpWarning, RecipeError, SourceError, St
 from headscarp.core.provenance import file_sha256
 from headscarp.core.stack import feature_bands
 from headscarp.nets import make_net, net_from_bundle
-from headscarp.nets._torchvision import import_with_torchvision
 from headscarp.nets.borrowed import LAYOUTS, Layout, Reflectance
 from headscarp.nets.pretrained import UNKNOWN_LICENCE
 from headscarp.tiles.reader import TileReader, make_batch
@@ -40,60 +40,8 @@ pytestmark = [
 SIDE, COUNT = 16, 8
 BANDS = feature_bands(series_world(6))
 OPTICAL = [i for i, band in enumerate(BANDS) if band.name in REFLECTANCE]
-ENCODER, BORROWED, CC0 = "test_resnet", ("test_resnet", "test_vit"), "CC0-1.0"
+BORROWED, CC0 = ("test_resnet", "test_vit"), "CC0-1.0"
 WITHIN = "encoder.eye.encoder."
-FORMS = {
-    "published.pth": lambda own, other: own,
-    "trained.ckpt": lambda own, other: {
-        "epoch": 199,
-        "hyper_parameters": {"model": ENCODER, "in_channels": 7},
-        "state_dict": {
-            **{f"backbone.{name}": v for name, v in own.items()},
-            **{f"backbone_momentum.{name}": v for name, v in other.items()},
-            "projection_head.layers.0.weight": torch.zeros(5, 5),
-            "criterion.memory_bank.bank": torch.zeros(3),
-        },
-    },
-    "backbone.ckpt": lambda own, other: {
-        "hyper_parameters": {"backbone": ENCODER},
-        "state_dict": {f"model.backbone.model.{name}": v for name, v in own.items()},
-    },
-    "moco.pth": lambda own, other: {
-        "arch": ENCODER,
-        "state_dict": {
-            **{f"module.encoder_q.{name}": v for name, v in own.items()},
-            **{f"module.encoder_k.{name}": v for name, v in other.items()},
-            "module.encoder_q.fc.0.weight": torch.zeros(5, 5),
-            "module.queue": torch.zeros(5, 9),
-        },
-    },
-    "dino.pth": lambda own, other: {
-        "student": {f"module.backbone.{name}": v for name, v in other.items()},
-        "teacher": {
-            **{f"backbone.{name}": v for name, v in own.items()},
-            "head.last_layer.weight": torch.zeros(5, 5),
-        },
-    },
-}
-
-
-def encoder_of_timm(name, channels=7, seed=0):
-    """A model that no file has changed, with batch statistics of its own, which hears every plane."""
-    torch.manual_seed(seed)
-    size = {"dynamic_img_size": True} if "vit" in name else {}
-    made = import_with_torchvision("timm").create_model(name, in_chans=channels, num_classes=0, **size).eval()
-    for key, value in made.state_dict().items():
-        if key.endswith(("running_mean", "bias")):
-            value.uniform_(-0.2, 0.2)
-        elif key.endswith(("running_var", "bn3.weight", "bn2.weight")):
-            value.uniform_(0.5, 1.5)
-    return made
-
-
-def write(folder, name=ENCODER, form="published.pth", channels=7):
-    own, other = (encoder_of_timm(name, channels, seed).state_dict() for seed in (0, 1))
-    torch.save(FORMS[form](own, other), folder / form)
-    return folder / form
 
 
 def batch_of(seed=7, count=COUNT):

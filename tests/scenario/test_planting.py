@@ -8,14 +8,14 @@ import pytest
 import rasterio
 from affine import Affine
 from scenes import scene_of
-from shapely.geometry import Polygon, box
+from shapely.geometry import box
 from typer.testing import CliRunner
 
 from headscarp.assemble.domain_recipe import domains_recipe_from_dict
 from headscarp.assemble.domains import build_domains
 from headscarp.cli import app
 from headscarp.core.band import Band
-from headscarp.core.errors import BundleError, HeadscarpWarning, OutputError, RecipeError, SourceError, StackError
+from headscarp.core.errors import BundleError, OutputError, RecipeError, StackError
 from headscarp.core.grid import Grid
 from headscarp.core.scenarios import GENERATED_TAG
 from headscarp.core.stack import VALID, make_stack, open_stack, write_stack
@@ -107,23 +107,6 @@ def test_deep_slides_get_no_credit(stack, tmp_path):
     nothing = plan_planting([stack], budget_ha=4.0, root_depth_m=0.1)  # every slide is deeper than roots
     assert nothing.promised == 0
     assert not nothing.chosen.any()
-
-
-def test_layers_are_read_as_those_of_other_verbs(stack, tmp_path):
-    corners = [GRID.affine @ at for at in ((0, 40), (50, 30), (0, 30), (50, 40))]  # crosses itself
-    where = tmp_path / "here.gpkg"
-    gpd.GeoDataFrame(geometry=[Polygon(corners)], crs="EPSG:32633").to_file(where)
-    with pytest.warns(HeadscarpWarning, match="1 of its 1 polygons were invalid and have been mended"):
-        found = plan_planting([stack], budget_ha=0.5, candidates=[where])
-    assert found.open_ground[30:, :10].any()
-    assert not found.open_ground[:30].any()
-    gpd.GeoDataFrame(geometry=[Polygon(corners).convex_hull.centroid], crs="EPSG:32633").to_file(where)
-    with pytest.raises(SourceError, match="holds no polygons, so it is no layer of deep slides"):
-        plan_planting([stack], budget_ha=0.5, deep=[where])
-    away = box(*GRID.affine @ (100000, 40), *GRID.affine @ (100050, 30))
-    gpd.GeoDataFrame(geometry=[away], crs="EPSG:32633").to_file(where)
-    with pytest.raises(SourceError, match=r"none of the areas to plant of .* lies near"):
-        plan_planting([stack], budget_ha=0.5, candidates=[where])
 
 
 def test_candidates_and_tree_cover_stand_for_the_picture(stack, tmp_path):
