@@ -1,8 +1,8 @@
 """How bands are compressed, and windows of them straight from their chunk files: one read, decode and copy a chunk.
 
 For stacks on this machine. Zarr's own way takes several times the processor time, most of it on each chunk's behalf.
-Refuses to guess: an array that is stored in any other way, or asked for anything but a window, is read by Zarr, with
-the same numbers.
+Refuses to guess: an array that is stored in any other way, or asked for anything but a window or every so manieth cell
+of one, is read by Zarr, with the same numbers.
 """
 
 import json
@@ -66,20 +66,24 @@ class _Chunks(BackendArray):
 
     def __init__(self, array: Any, folder: Path, codec: str) -> None:
         self.array, self.home, self.codec = array, folder.resolve() / "c", codec
-        self.shape, self.dtype = array.shape, array.dtype
+        self.shape, self.dtype, self.chunks = (
+            array.shape,
+            array.dtype,
+            array.chunks,
+        )  # which Zarr works out anew each time
 
     def __getitem__(self, key: ExplicitIndexer) -> Any:
-        if isinstance(key, BasicIndexer) and all(isinstance(k, int | np.integer) or _step(k) == 1 for k in key.tuple):
+        if isinstance(key, BasicIndexer) and all(isinstance(k, int | np.integer) or _step(k) >= 1 for k in key.tuple):
             return self._window(key.tuple)
         by_zarr = {"BasicIndexer": self.array.__getitem__, "OuterIndexer": self.array.oindex.__getitem__}
         get = by_zarr.get(type(key).__name__, self.array.vindex.__getitem__)
         return adapted(key, self.shape, IndexingSupport.VECTORIZED, get)
 
     def _window(self, key: tuple[Any, ...]) -> np.ndarray:
-        """Slices of step 1 give a dimension, whole numbers none."""
-        spans = [_span(k, size) for k, size in zip(key, self.shape, strict=True)]
-        out = np.empty([max(0, stop - start) for start, stop in spans], self.dtype)
-        pieces = [list(_pieces(*span, side)) for span, side in zip(spans, self.array.chunks, strict=True)]
+        """Slices that go up give a dimension, whole numbers none."""
+        taken = [_taken(k, size) for k, size in zip(key, self.shape, strict=True)]
+        out = np.empty([len(one) for one in taken], self.dtype)
+        pieces = [list(_pieces(one, side)) for one, side in zip(taken, self.chunks, strict=True)]
         for piece in product(*pieces):
             chunk = self._read_chunk([number for number, _, _ in piece])
             of = tuple(of for _, of, _ in piece)
@@ -97,7 +101,7 @@ class _Chunks(BackendArray):
             raise StackError(f"{path} is truncated or corrupt ({error}); build the stack again") from error
 
     def _decode(self, path: Path) -> np.ndarray:
-        chunk = np.empty(self.array.chunks, self.dtype)
+        chunk = np.empty(self.chunks, self.dtype)
         _DECODERS[self.codec](path.read_bytes(), chunk)
         chunk.flags.writeable = False
         return chunk
@@ -158,16 +162,21 @@ def _step(key: Any) -> int:
     return 1 if key.step is None else int(key.step)
 
 
-def _span(key: Any, size: int) -> tuple[int, int]:
+def _taken(key: Any, size: int) -> range:
+    """Which places along one dimension a key takes, rising."""
     if isinstance(key, slice):
-        start, stop, _ = key.indices(size)
-        return start, stop
-    start = range(size)[key]  # counts from the end, or raises IndexError, as indices do
-    return start, start + 1
+        return range(*key.indices(size))
+    place = range(size)[key]  # counts from the end, or raises IndexError, as indices do
+    return range(place, place + 1)
 
 
-def _pieces(start: int, stop: int, side: int) -> Iterator[tuple[int, slice, slice]]:
-    """Of each chunk along one dimension that start to stop touches: its number, the part of it, and where that goes."""
-    for number in range(start // side, -(-stop // side) if stop > start else 0):
-        low, high = max(start, number * side), min(stop, (number + 1) * side)
-        yield number, slice(low - number * side, high - number * side), slice(low - start, high - start)
+def _pieces(taken: range, side: int) -> Iterator[tuple[int, slice, slice]]:
+    """Of each chunk along one dimension that holds any of these places: its number, the part of it, where that goes."""
+    if not taken:
+        return
+    for number in range(taken[0] // side, taken[-1] // side + 1):
+        low, high = number * side, (number + 1) * side
+        first, last = (max(0, -(-(edge - taken.start) // taken.step)) for edge in (low, high))
+        held = taken[first:last]
+        if held:
+            yield number, slice(held[0] - low, held[-1] - low + 1, taken.step), slice(first, first + len(held))

@@ -7,15 +7,14 @@ and dates before the first frame.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import dask.array as da
 import numpy as np
 import xarray as xr
 
-from headscarp.core.band import NO_VALUE, Band
+from headscarp.core.band import Band
 from headscarp.core.bundle import Bundle, as_bundle
 from headscarp.core.dates import day_of
 from headscarp.core.domains import BACKSCATTER, CLOUD, HORIZONS_DAYS, REFLECTANCE, SERIES_DAYS
@@ -27,14 +26,13 @@ from headscarp.nets import NETS, net_from_bundle
 from headscarp.nets.ensemble import SPREAD
 from headscarp.prediction.prevalence import with_prevalence
 from headscarp.prediction.raster import predict
-from headscarp.terrain import slope
+from headscarp.prediction.slots import Source, lazy_plane, lazy_slope, side_by_side
 from headscarp.tiles.dataset import as_stack
 from headscarp.tiles.fits import check_one_place
 from headscarp.tiles.series import with_delay
 
 MOST_FRAMES = 24
 BLOCK_PX = 512
-_CHUNK = 512
 _SPREAD = 16
 _QUALITY = "quality"
 _Frame = tuple[int, int, float]
@@ -148,19 +146,11 @@ def _newest(series: Sequence[xr.Dataset], cut: np.datetime64, frames: int) -> li
     return sorted(found, key=lambda frame: frame[2])[-frames:]
 
 
-def _ground(stacks: Sequence[xr.Dataset], grid: Grid) -> dict[str, Any]:
+def _ground(stacks: Sequence[xr.Dataset], grid: Grid) -> dict[str, xr.DataArray]:
     """Planes without time by name, slope among them where there is elevation."""
-    planes = {str(name): _lazy(array) for stack in stacks for name, array in stack.data_vars.items() if array.ndim == 2}
+    planes = {str(name): array for stack in stacks for name, array in stack.data_vars.items() if array.ndim == 2}
     if "elevation" in planes and "slope" not in planes:
-        cell_m = true_cell_size_m(grid)
-        planes["slope"] = da.map_overlap(
-            lambda dem: np.asarray(slope(np.ascontiguousarray(dem), cell_m), np.float32),
-            planes["elevation"],
-            depth=1,
-            boundary=np.nan,
-            dtype=np.float32,
-            meta=np.empty((0, 0), np.float32),
-        )
+        planes["slope"] = lazy_slope(planes["elevation"], true_cell_size_m(grid))
     return planes
 
 
@@ -168,37 +158,20 @@ def _plane(
     band: Band,
     series: Sequence[xr.Dataset],
     chosen: Sequence[_Frame],
-    ground: dict[str, Any],
+    ground: Mapping[str, xr.DataArray],
     grid: Grid,
 ) -> Any:
     """A band as (time, y, x) from the frames, or (y, x) from the ground; missing where nobody has it."""
-    fill = NO_VALUE if band.kind == "categorical" else np.nan
-    empty = da.full(tuple(grid.shape), fill, dtype=band.dtype, chunks=_CHUNK)
     if band.name in ground:
-        return ground[band.name].astype(band.dtype)
+        return lazy_plane(ground[band.name], band)
     if not band.optional and band.kind == "continuous":
         raise StackError(f"no stack has the ground band {band.name!r}, which the bundle reads; give one that has")
-    planes = []
-    for i, frame, _ in chosen:
-        name = _QUALITY if band.name == CLOUD and CLOUD not in series[i] else band.name
-        held = name in series[i] and "time" in series[i][name].dims
-        planes.append(_recoded(series[i][name], frame, band) if held else empty)
-    return da.stack(planes)
 
+    def source(stack: xr.Dataset, frame: int) -> Source | None:
+        name = _QUALITY if band.name == CLOUD and CLOUD not in stack else band.name
+        return (stack[name], frame) if name in stack and "time" in stack[name].dims else None
 
-def _recoded(array: xr.DataArray, frame: int, band: Band) -> Any:
-    """A frame of a band; codes of classes that the bundle does not know are "no value"."""
-    plane = _lazy(array[frame])
-    if band.kind != "categorical":
-        return plane.astype(band.dtype)
-    table = np.full(256, NO_VALUE, np.uint8)
-    for code, label in enumerate(array.attrs.get("classes", ()), start=1):
-        table[code] = band.classes.index(label) + 1 if label in band.classes else NO_VALUE
-    return plane.map_blocks(lambda codes: table[codes], dtype=np.uint8)
-
-
-def _lazy(array: xr.DataArray) -> Any:
-    return array.chunk({"y": _CHUNK, "x": _CHUNK}).data
+    return side_by_side([source(series[i], frame) for i, frame, _ in chosen], band, (grid.shape[0], grid.shape[1]))
 
 
 def _facts(series: Sequence[xr.Dataset], chosen: Sequence[_Frame], cut: np.datetime64, grid: Grid) -> dict[str, Any]:
