@@ -42,6 +42,7 @@ class CGAN(FutureNet):
         base: int = 32,
         levels: int = 2,
         latents: int = 8,
+        frames: int = 0,
         change: Sequence[str] | None = None,
         l1: float = 10.0,
         latent_l1: float = 0.5,
@@ -69,6 +70,7 @@ class CGAN(FutureNet):
             statistics=statistics,
             base=base,
             levels=levels,
+            frames=frames,
             change=change,
             task=task,
             numbers={"after_days": after_days, "day_of_year": day_of_year, "latitude": latitude},
@@ -81,6 +83,7 @@ class CGAN(FutureNet):
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
         """{"crps"}: the fair CRPS of two futures, mean over planes: what the generator is judged by while training,
         whatever it is trained by. Of one place it may be below 0, on average it is not."""
+        batch = self.as_picture(batch)
         planes, counts = self.pictured_of(batch)
         seen = self.look(batch)
         b = len(planes)

@@ -57,6 +57,7 @@ class Flow(FutureNet):
         base: int = 32,
         levels: int = 2,
         steps: int = 12,
+        frames: int = 0,
         change: Sequence[str] | None = None,
         task: str = "identity",
         after_days: float | None = None,
@@ -71,6 +72,7 @@ class Flow(FutureNet):
             statistics=statistics,
             base=base,
             levels=levels,
+            frames=frames,
             change=change,
             task=task,
             numbers={"after_days": after_days, "day_of_year": day_of_year, "latitude": latitude},
@@ -85,6 +87,7 @@ class Flow(FutureNet):
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
         """{"planes", "extents"}: mean square of what the U-Net misses the planes by, and the extents, at times drawn at
         random; while judging, at times spread evenly, with noise that belongs to places."""
+        batch = self.as_picture(batch)
         planes, counts = self.planes_of(batch)
         features, k = self.features(batch), planes.shape[1]
         self.remember(batch, features)
@@ -109,6 +112,7 @@ class Flow(FutureNet):
 
     def glance(self, batch: Batch) -> torch.Tensor:
         """What the first step says: the mean over all futures. Its gate is the probability of a change."""
+        batch = self.as_picture(batch)
         noise = self._noise(batch, 0)
         start = torch.zeros(len(noise), device=noise.device)
         planes = self._step(self.features(batch), self.told(batch), noise, start)[:, : len(self.change) + 1]
@@ -118,6 +122,7 @@ class Flow(FutureNet):
     def evidence(self, batch: Batch) -> torch.Tensor:
         """See `FutureNet`; at eight times with noise that belongs to places, so that tasks meet the same chance. Of the
         planes alone: extents have another scale under each task."""
+        batch = self.as_picture(batch)
         planes, counts = self.planes_of(batch)
         features, told, k = self.features(batch), self.told(batch), planes.shape[1]
         wanted = torch.cat([planes, self.extents(planes, counts, self.tasks_of(batch))], dim=1)

@@ -6,8 +6,8 @@ tasks that nobody knows.
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 import torch
 
@@ -19,6 +19,7 @@ from headscarp.nets.batch import Batch
 from headscarp.nets.familiarity import KnownPlaces
 from headscarp.nets.layers import Encode, HeightAround
 from headscarp.nets.net import Net, Output, Statistics
+from headscarp.nets.past import Past
 from headscarp.nets.steered import SteeredUNet
 from headscarp.nets.unet import unet_reach
 
@@ -35,9 +36,11 @@ class FutureNet(Net):
 
     after = before + change * gate, with gate = clip(plane + 1/2, 0, 1). Tasks in EVERYWHERE have a gate of 1; the task
     "identity" has one of 0, so it returns its input whatever was learned. Missing input stands as the training mean.
+    Of a series of frames the newest clear value of each pixel is before, and the net sees what else they show (`Past`).
     """
 
     needs_labels = False
+    frames = "any"
     makes_pictures = True
     by_chance: ClassVar[bool] = False
     """Whether there is more than one future."""
@@ -55,10 +58,12 @@ class FutureNet(Net):
         change: Sequence[str] | None,
         task: str,
         numbers: dict[str, float | None],
+        frames: int = 0,
         under_way: int = 0,
         late: int = 0,
     ) -> None:
-        """base, levels, late: see `SteeredUNet`. under_way: how many times K + 1 planes it sees beside the bands, and
+        """frames: slots of the series that it learns from; 0: single pictures. base, levels, late: see `SteeredUNet`.
+        under_way: how many times K + 1 planes it sees beside the bands, and
         makes. change: bands that change; None: reflectance. task, numbers: what is done where a batch does not say, and
         after_days, day_of_year, latitude; None: unknown. Raises RecipeError, StackError."""
         super().__init__(bands, resolution_m=resolution_m, statistics=statistics)
@@ -74,6 +79,8 @@ class FutureNet(Net):
                 f"{', '.join(unknown) or 'no band of reflectance'} is not among the continuous bands of the stack "
                 f"({', '.join(named) or 'none'}); build scenarios, or name bands: net_arguments = {{ change = [...] }}"
             )
+        self.slots = int(frames)
+        self.past = Past(self.bands, statistics, needed=self.change) if self.slots else None
         self.base, self.levels, self.task, self.numbers = int(base), int(levels), task, dict(numbers)
         self.at = [[band.name for band in self.bands].index(name) for name in self.change]
         self.scaled_at = [named.index(name) for name in self.change]
@@ -88,10 +95,11 @@ class FutureNet(Net):
         )
         self.outputs += (Output(CHANGED),)
         planes, told = len(self.change) + 1, len(TASKS) + 2 * len(TOLD) + self.told_more
-        inputs = len(self.encode.names) + (self.height is not None) + under_way * planes
+        self.looked = len(self.encode.names) + (self.height is not None)
+        inputs = self.looked + (self.past.channels if self.past else 0) + under_way * planes
         outputs = max(under_way, 1) * planes
         self.unet = SteeredUNet(inputs, outputs, told, base=self.base, levels=self.levels, late=late)
-        self.familiarity = KnownPlaces(2 * (len(self.encode.names) + (self.height is not None)))
+        self.familiarity = KnownPlaces(2 * self.looked)
         self.register_buffer("seen", torch.zeros(len(TASKS)))
 
     told_more: int = 0
@@ -102,10 +110,27 @@ class FutureNet(Net):
         """(B, K + 1, H, W) planes of the futures of these numbers, one after the other; what does not depend on chance
         is computed once."""
 
+    @classmethod
+    def reads(cls, arguments: Mapping[str, Any]) -> Literal["none", "needed", "any"]:
+        return "needed" if arguments.get("frames") else "none"
+
+    def as_picture(self, batch: Batch) -> Batch:
+        """The batch of a series with one picture in place of the frames, see `Past`; one of pictures itself."""
+        if batch.x.ndim == 4 and (self.past is None or batch.past is not None):
+            return batch
+        if self.past is None or batch.x.ndim == 4:
+            there, needed = ("one", "frames in time") if self.past else ("frames in time", "one picture")
+            raise StackError(f"the stack has {there} and this net reads {needed}; give it a stack like its training's")
+        made: Batch = self.past(batch)
+        return made
+
     def features(self, batch: Batch) -> torch.Tensor:
-        """(B, F, H, W) the bands as features, and how high each pixel stands among those around."""
+        """(B, F, H, W) the bands as features, how high each pixel stands among those around, and what past frames show
+        beside the newest."""
+        batch = self.as_picture(batch)
         features: torch.Tensor = self.encode(batch.x)
-        return features if self.height is None else torch.cat([features, self.height(features)], dim=1)
+        planes = [features] if self.height is None else [features, self.height(features)]
+        return torch.cat(planes if batch.past is None else [*planes, batch.past], dim=1)
 
     def predict(self, batch: Batch) -> torch.Tensor:
         """(B, K + 1, H, W): bands after the task in their units, and how far each pixel is changed by it, 0 to 1."""
@@ -117,6 +142,7 @@ class FutureNet(Net):
 
     def pictures(self, batch: Batch, numbers: Sequence[int]) -> Iterator[torch.Tensor]:
         """`predict` of the futures of these numbers, one after the other."""
+        batch = self.as_picture(batch)
         return (self.composed(batch, planes) for planes in self.imagined(batch, numbers))
 
     def evidence(self, batch: Batch) -> torch.Tensor | None:
@@ -134,20 +160,21 @@ class FutureNet(Net):
         """Keeps which tasks there were, and how far from the training places those of the validation part are."""
         looks = []
         with torch.no_grad():
-            for batch in batches:
+            for batch in map(self.as_picture, batches):
                 self.seen[self.tasks_of(batch)] = 1.0
-                looks.append(_looks(self.features(batch), batch.valid))
+                looks.append(self._looks(batch, self.features(batch)))
         if looks:
             self.familiarity.settle(torch.cat(looks))
 
     def remember(self, batch: Batch, features: torch.Tensor) -> None:
         """Keeps what training places look like, while training."""
         if self.training:
-            self.familiarity.remember(_looks(features, batch.valid), batch.x.shape[-1])
+            self.familiarity.remember(self._looks(batch, features), batch.x.shape[-1])
 
     def how_strange(self, batch: Batch) -> torch.Tensor:
         """(B,) how many times as far from the training places a tile is as the furthest held-out place; 0: unknown."""
-        return self.familiarity.beyond(_looks(self.features(batch), batch.valid))
+        batch = self.as_picture(batch)
+        return self.familiarity.beyond(self._looks(batch, self.features(batch)))
 
     @property
     def known_tasks(self) -> tuple[str, ...]:
@@ -203,7 +230,13 @@ class FutureNet(Net):
 
     def own_arguments(self) -> dict[str, Any]:
         """What `arguments` of every such net holds."""
-        return {"base": self.base, "levels": self.levels, "change": self.change, "task": self.task, **self.numbers}
+        series = {"frames": self.slots} if self.slots else {}
+        told = {"change": self.change, "task": self.task, **self.numbers}
+        return {"base": self.base, "levels": self.levels, **series, **told}
+
+    def _looks(self, batch: Batch, features: torch.Tensor) -> torch.Tensor:
+        """What each tile looks like before anything is done, whatever the number of its frames."""
+        return _looks(features[:, : self.looked], batch.valid)
 
     @property
     def _std(self) -> torch.Tensor:

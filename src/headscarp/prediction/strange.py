@@ -34,7 +34,7 @@ def strange_share(bundle: Bundle, net: FutureNet, stack: xr.Dataset) -> float:
         for row in starts[0]:
             for col in starts[1]:
                 tile = Tile(Window(int(row), int(col), side, side), 0)
-                batch = make_batch([reader.read(tile)], [tile])
+                batch = net.as_picture(make_batch([reader.read(tile)], [tile]))
                 if float(batch.valid.float().mean()) >= _ENOUGH_VALID:
                     strange.append(float(net.how_strange(batch)))
     return float(np.mean(np.array(strange) >= _FAR)) if strange else float("nan")
