@@ -31,7 +31,9 @@ def new_net(name, **more):
     torch.manual_seed(1)
     steps = {"steps": 2} if name == "flow" else {}
     arguments = {**SMALL, **steps, "frames": 4, **more}
-    return make_net(name, FRAMED, resolution_m=30, statistics=STATISTICS, arguments=arguments).eval()
+    net = make_net(name, FRAMED, resolution_m=30, statistics=STATISTICS, arguments=arguments).eval()
+    torch.nn.init.normal_(net.unet.entry.first.weight, std=0.1)  # what the past adds is nothing until it is learned
+    return net
 
 
 def series(count=2, side=16, slots=4, seed=0, task=MINING):

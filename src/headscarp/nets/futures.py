@@ -14,18 +14,17 @@ import torch
 from headscarp.core.band import Band
 from headscarp.core.domains import REFLECTANCE
 from headscarp.core.errors import RecipeError, StackError
-from headscarp.core.scenarios import EVERYWHERE, GENERATED, TASKS, TOLD, task_code
+from headscarp.core.scenarios import EVERYWHERE, GENERATED, TASKS, task_code
 from headscarp.nets.batch import Batch
 from headscarp.nets.familiarity import KnownPlaces
 from headscarp.nets.layers import Encode, HeightAround
 from headscarp.nets.net import Net, Output, Statistics
 from headscarp.nets.past import Past
 from headscarp.nets.steered import SteeredUNet
+from headscarp.nets.told import OF_TASK, told
 from headscarp.nets.unet import unet_reach
 
 CHANGED = f"{GENERATED}: changed"
-_DROPPED = 0.1  # share of the numbers that are left untold in training, so that a net bears not knowing them
-_YEAR_DAYS = 365.2425
 ELEVATION = "elevation"
 IDENTITY = TASKS.index("identity")
 
@@ -94,11 +93,15 @@ class FutureNet(Net):
             Output(f"{GENERATED}: {name}", _unit(self.bands, name), -math.inf, math.inf) for name in self.change
         )
         self.outputs += (Output(CHANGED),)
-        planes, told = len(self.change) + 1, len(TASKS) + 2 * len(TOLD) + self.told_more
+        planes = len(self.change) + 1
         self.looked = len(self.encode.names) + (self.height is not None)
         inputs = self.looked + (self.past.channels if self.past else 0) + under_way * planes
         outputs = max(under_way, 1) * planes
-        self.unet = SteeredUNet(inputs, outputs, told, base=self.base, levels=self.levels, late=late)
+        self.unet = SteeredUNet(
+            inputs, outputs, OF_TASK + self.told_more, base=self.base, levels=self.levels, late=late
+        )
+        if self.past is not None:
+            self.unet.forget(slice(self.looked, self.looked + self.past.channels))
         self.familiarity = KnownPlaces(2 * self.looked)
         self.register_buffer("seen", torch.zeros(len(TASKS)))
 
@@ -219,20 +222,14 @@ class FutureNet(Net):
         return torch.full((len(batch.x),), TASKS.index(self.task), device=batch.x.device)
 
     def told(self, batch: Batch) -> torch.Tensor:
-        """(B, N) what the U-Net is told: the task, the numbers of TOLD scaled, and which of these are known."""
-        task = torch.nn.functional.one_hot(self.tasks_of(batch), len(TASKS)).float()
-        numbers = self._numbers(batch)
-        known = torch.isfinite(numbers)
-        if self.training:
-            known = known & (torch.rand(known.shape, device=known.device) > _DROPPED)
-        scale = torch.tensor(list(TOLD.values()), device=numbers.device)
-        return torch.cat([task, torch.where(known, numbers / scale, 0.0), known.float()], dim=1)
+        """(B, N) what the U-Net is told, see `nets.told`."""
+        return told(batch, self.tasks_of(batch), self.numbers, training=self.training)
 
     def own_arguments(self) -> dict[str, Any]:
         """What `arguments` of every such net holds."""
         series = {"frames": self.slots} if self.slots else {}
-        told = {"change": self.change, "task": self.task, **self.numbers}
-        return {"base": self.base, "levels": self.levels, **series, **told}
+        of_task = {"change": self.change, "task": self.task, **self.numbers}
+        return {"base": self.base, "levels": self.levels, **series, **of_task}
 
     def _looks(self, batch: Batch, features: torch.Tensor) -> torch.Tensor:
         """What each tile looks like before anything is done, whatever the number of its frames."""
@@ -245,17 +242,6 @@ class FutureNet(Net):
     @property
     def _mean(self) -> torch.Tensor:
         return self.encode.mean[self.scaled_at][:, None, None]
-
-    def _numbers(self, batch: Batch) -> torch.Tensor:
-        if batch.metadata is not None:
-            return batch.metadata
-        after, day, latitude = (
-            math.nan if self.numbers[name] is None else float(self.numbers[name] or 0.0)
-            for name in ("after_days", "day_of_year", "latitude")
-        )
-        turn = 2 * math.pi * day / _YEAR_DAYS
-        told = torch.tensor([after, math.sin(turn), math.cos(turn), latitude], device=batch.x.device)
-        return told.expand(len(batch.x), -1)
 
 
 def _unit(bands: Sequence[Band], name: str) -> str:
