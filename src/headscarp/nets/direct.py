@@ -29,6 +29,7 @@ class Direct(FutureNet):
         base: int = 32,
         levels: int = 2,
         change: Sequence[str] | None = None,
+        around: Sequence[str] = (),
         task: str = "identity",
         after_days: float | None = None,
         day_of_year: float | None = None,
@@ -42,6 +43,7 @@ class Direct(FutureNet):
             base=base,
             levels=levels,
             change=change,
+            around=around,
             task=task,
             numbers={"after_days": after_days, "day_of_year": day_of_year, "latitude": latitude},
         )

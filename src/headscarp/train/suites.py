@@ -128,7 +128,7 @@ def judge_suites(
     alike: dict[str, tuple[Example, ...]] = {}
     for part in [part for part in parts if split.part(part)]:
         cases, training = cases_of(stack, split, part), cases_of(stack, split, "train")
-        judge = _Judge(stack, net, seed)
+        judge = SuiteJudge(stack, net, seed)
         found = {bundle.net: judge.of_net(cases, fit.bands, samples=samples, workers=workers or 2, name=bundle.net)}
         found |= judge.of_opponents(cases, training)
         rows += judge.rows(found, cases, split.kind, part)
@@ -150,7 +150,7 @@ def judge_suites(
 def judged_futures(bundle: Bundle, net: Net, stack: xr.Dataset, split: Split) -> Bundle:
     """The bundle with metrics of the validation part; a pixel counts as changed from one half on."""
     assert isinstance(net, FutureNet)
-    cases, judge = cases_of(stack, split, "validation"), _Judge(stack, net, 0)
+    cases, judge = cases_of(stack, split, "validation"), SuiteJudge(stack, net, 0)
     found = judge.of_net(cases, bundle.bands, samples=VALIDATION_SAMPLES, workers=2, name=bundle.net)
     rows = judge.rows({bundle.net: found}, cases, split.kind, "validation")
     return replace(bundle, threshold=0.5, metrics=tuple(vars(row) for row in rows))
@@ -165,7 +165,7 @@ def cases_of(stack: xr.Dataset, split: Split, part: str) -> list[Case]:
     return [Case(place, task, tuple(samples)) for (place, task), samples in held.items()]
 
 
-class _Judge:
+class SuiteJudge:
     """Reads what came, and lays beside it what the net and its opponents say."""
 
     def __init__(self, stack: xr.Dataset, net: FutureNet, seed: int) -> None:
