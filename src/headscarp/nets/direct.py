@@ -30,6 +30,7 @@ class Direct(FutureNet):
         levels: int = 2,
         frames: int = 0,
         change: Sequence[str] | None = None,
+        around: Sequence[str] = (),
         task: str = "identity",
         after_days: float | None = None,
         day_of_year: float | None = None,
@@ -44,6 +45,7 @@ class Direct(FutureNet):
             levels=levels,
             frames=frames,
             change=change,
+            around=around,
             task=task,
             numbers={"after_days": after_days, "day_of_year": day_of_year, "latitude": latitude},
         )

@@ -17,7 +17,7 @@ from headscarp.core.errors import RecipeError, StackError
 from headscarp.core.scenarios import EVERYWHERE, GENERATED, TASKS, task_code
 from headscarp.nets.batch import Batch
 from headscarp.nets.familiarity import KnownPlaces
-from headscarp.nets.layers import Encode, HeightAround
+from headscarp.nets.layers import Encode, HeightAround, StandsAround
 from headscarp.nets.net import Net, Output, Statistics
 from headscarp.nets.past import Past
 from headscarp.nets.steered import SteeredUNet
@@ -25,6 +25,7 @@ from headscarp.nets.told import OF_TASK, told
 from headscarp.nets.unet import unet_reach
 
 CHANGED = f"{GENERATED}: changed"
+_WIDEST = 10.0
 ELEVATION = "elevation"
 IDENTITY = TASKS.index("identity")
 
@@ -43,6 +44,8 @@ class FutureNet(Net):
     makes_pictures = True
     by_chance: ClassVar[bool] = False
     """Whether there is more than one future."""
+    chances: ClassVar[int] = 1
+    """How many kinds of chance a future begins with; each is made wider by a factor of its own."""
     future: int = 0
     seen: torch.Tensor
 
@@ -55,16 +58,19 @@ class FutureNet(Net):
         base: int,
         levels: int,
         change: Sequence[str] | None,
+        around: Sequence[str],
         task: str,
         numbers: dict[str, float | None],
         frames: int = 0,
         under_way: int = 0,
         late: int = 0,
+        spread: Mapping[str, Sequence[float]] | None = None,
     ) -> None:
         """frames: slots of the series that it learns from; 0: single pictures. base, levels, late: see `SteeredUNet`.
-        under_way: how many times K + 1 planes it sees beside the bands, and
-        makes. change: bands that change; None: reflectance. task, numbers: what is done where a batch does not say, and
-        after_days, day_of_year, latitude; None: unknown. Raises RecipeError, StackError."""
+        under_way: how many times K + 1 planes it sees beside the bands, and makes. change: bands that change; None:
+        reflectance. around: continuous bands of which is also read how they stand among those around, see
+        `StandsAround`. task, numbers: what is done where a batch does not say, and after_days, day_of_year, latitude;
+        None: unknown. spread: by task, `chances` factors, see `spread_of`. Raises RecipeError, StackError."""
         super().__init__(bands, resolution_m=resolution_m, statistics=statistics)
         for name, value, most in (("base", base, 1024), ("levels", levels, 6)):
             if not 1 <= value <= most:
@@ -80,6 +86,8 @@ class FutureNet(Net):
             )
         self.slots = int(frames)
         self.past = Past(self.bands, statistics, needed=self.change) if self.slots else None
+        self.spread = {name: [float(f) for f in factors] for name, factors in (spread or {}).items()}
+        self._check_spread()
         self.base, self.levels, self.task, self.numbers = int(base), int(levels), task, dict(numbers)
         self.at = [[band.name for band in self.bands].index(name) for name in self.change]
         self.scaled_at = [named.index(name) for name in self.change]
@@ -88,13 +96,16 @@ class FutureNet(Net):
         self.one_reach = -(-unet_reach(self.levels) // self.align) * self.align
         heights = [i for i, name in enumerate(named) if name == ELEVATION]
         self.height = HeightAround(self.encode.names.index(ELEVATION), statistics.std[ELEVATION]) if heights else None
-        self.first_reach = -(-self.height.reach // self.align) * self.align if self.height else 0
+        self.around = self._known(around, named)
+        self.stands = StandsAround([self.encode.names.index(name) for name in self.around]) if self.around else None
+        furthest = max(layer.reach if layer else 0 for layer in (self.height, self.stands))
+        self.first_reach = -(-furthest // self.align) * self.align
         self.outputs = tuple(
             Output(f"{GENERATED}: {name}", _unit(self.bands, name), -math.inf, math.inf) for name in self.change
         )
         self.outputs += (Output(CHANGED),)
         planes = len(self.change) + 1
-        self.looked = len(self.encode.names) + (self.height is not None)
+        self.looked = len(self.encode.names) + (self.height is not None) + 2 * len(self.around)
         inputs = self.looked + (self.past.channels if self.past else 0) + under_way * planes
         outputs = max(under_way, 1) * planes
         self.unet = SteeredUNet(
@@ -128,12 +139,12 @@ class FutureNet(Net):
         return made
 
     def features(self, batch: Batch) -> torch.Tensor:
-        """(B, F, H, W) the bands as features, how high each pixel stands among those around, and what past frames show
-        beside the newest."""
+        """(B, F, H, W) the bands as features, how high each pixel stands among those around, how bright and steep where
+        the net reads that, and what past frames show beside the newest."""
         batch = self.as_picture(batch)
         features: torch.Tensor = self.encode(batch.x)
-        planes = [features] if self.height is None else [features, self.height(features)]
-        return torch.cat(planes if batch.past is None else [*planes, batch.past], dim=1)
+        more = [layer(features) for layer in (self.height, self.stands) if layer is not None]
+        return torch.cat([features, *more] if batch.past is None else [features, *more, batch.past], dim=1)
 
     def predict(self, batch: Batch) -> torch.Tensor:
         """(B, K + 1, H, W): bands after the task in their units, and how far each pixel is changed by it, 0 to 1."""
@@ -221,19 +232,47 @@ class FutureNet(Net):
             return batch.task
         return torch.full((len(batch.x),), TASKS.index(self.task), device=batch.x.device)
 
+    def spread_of(self, batch: Batch) -> torch.Tensor:
+        """(B, chances) how many times as wide as in training chance is where futures are drawn, by the task of each
+        tile; 1 where nothing was said. It is chosen after training, on places of the validation part: see
+        `train.spread`."""
+        same = [1.0] * self.chances
+        factors = torch.tensor([self.spread.get(task, same) for task in TASKS], device=batch.x.device)
+        return factors[self.tasks_of(batch)]
+
     def told(self, batch: Batch) -> torch.Tensor:
         """(B, N) what the U-Net is told, see `nets.told`."""
         return told(batch, self.tasks_of(batch), self.numbers, training=self.training)
 
     def own_arguments(self) -> dict[str, Any]:
         """What `arguments` of every such net holds."""
-        series = {"frames": self.slots} if self.slots else {}
-        of_task = {"change": self.change, "task": self.task, **self.numbers}
-        return {"base": self.base, "levels": self.levels, **series, **of_task}
+        more: dict[str, Any] = {"frames": self.slots} if self.slots else {}
+        more |= {"around": self.around} if self.around else {}
+        more |= {"spread": self.spread} if self.spread else {}
+        of_task = {"task": self.task, **self.numbers}
+        return {"base": self.base, "levels": self.levels, "change": self.change, **more, **of_task}
 
     def _looks(self, batch: Batch, features: torch.Tensor) -> torch.Tensor:
         """What each tile looks like before anything is done, whatever the number of its frames."""
         return _looks(features[:, : self.looked], batch.valid)
+
+    def _known(self, around: Sequence[str], named: Sequence[str]) -> list[str]:
+        unknown = [name for name in around if name not in named]
+        if unknown:
+            raise StackError(
+                f"around names {', '.join(unknown)}, which is not among the continuous bands of the stack "
+                f"({', '.join(named)}); name some of these"
+            )
+        return list(around)
+
+    def _check_spread(self) -> None:
+        for name, factors in self.spread.items():
+            task_code(name)
+            if len(factors) != self.chances or not all(0 <= factor <= _WIDEST for factor in factors):
+                raise RecipeError(
+                    f"spread of {name} is {factors}; give {self.chances} number(s) from 0 to {_WIDEST:g}, of which 1 "
+                    "leaves futures as they were learned"
+                )
 
     @property
     def _std(self) -> torch.Tensor:

@@ -119,7 +119,7 @@ def judge_suites(
     examples: dict[str, Example] = {}
     alike: dict[str, tuple[Example, ...]] = {}
     for part in [part for part in parts if split.part(part)]:
-        judge = _Judge(stack, net, seed)
+        judge = SuiteJudge(stack, net, seed)
         cases, training = judge.cases(split, part), judge.cases(split, "train")
         found = {bundle.net: judge.of_net(cases, fit.bands, samples=samples, workers=workers or 2, name=bundle.net)}
         found |= judge.of_opponents(cases, training)
@@ -142,14 +142,14 @@ def judge_suites(
 def judged_futures(bundle: Bundle, net: Net, stack: xr.Dataset, split: Split) -> Bundle:
     """The bundle with metrics of the validation part; a pixel counts as changed from one half on."""
     assert isinstance(net, FutureNet)
-    judge = _Judge(stack, net, 0)
+    judge = SuiteJudge(stack, net, 0)
     cases = judge.cases(split, "validation")
     found = judge.of_net(cases, bundle.bands, samples=VALIDATION_SAMPLES, workers=2, name=bundle.net)
     rows = judge.rows({bundle.net: found}, cases, split.kind, "validation")
     return replace(bundle, threshold=0.5, metrics=tuple(vars(row) for row in rows))
 
 
-class _Judge:
+class SuiteJudge:
     """Reads what came, and lays beside it what the net and its opponents say."""
 
     def __init__(self, stack: xr.Dataset, net: FutureNet, seed: int) -> None:
