@@ -111,7 +111,8 @@ def test_stacks_that_lack_something_are_refused(scenes):
         ({"places_per_region": 0}, "places_per_region is 0"),
         ({"regions": ["narnia"]}, "region"),
         ({"years": [2020, 2010]}, "years"),
-        ({"frames": 3}, "frames"),
+        ({"frames": 61}, "frames is 61"),
+        ({"slots": 3}, "slots"),
     ],
 )
 def test_wrong_recipes_are_refused(changed, words):

@@ -5,7 +5,7 @@ place cannot have.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,7 @@ class ScenariosRecipe:
     years: tuple[int, ...] = (2015, 2022)
     slides: bool = False
     roots: float = 1.0
+    frames: int = 0
 
 
 @dataclass(frozen=True)
@@ -108,12 +109,19 @@ class DomainsRecipe:
             raise RecipeError(f"the recipe {self.name!r} has no [simulate] and no [scenarios]")
         frames = self.simulate.frames if self.simulate else 1
         years = (told.years[0], told.years[1])
-        return Look(self.seed, frames, told.side_px, years, roots=told.roots, slides=getattr(told, "slides", False))
+        look = Look(self.seed, frames, told.side_px, years, roots=told.roots)
+        if self.scenarios is None:
+            return look
+        return replace(
+            look, frames=self.scenarios.frames or 1, slides=self.scenarios.slides, series=self.scenarios.frames
+        )
 
     def resolved(self) -> dict[str, Any]:
         """The recipe with every default written out, as plain values; paths stay as they were given."""
         told = {name: getattr(self, name) for name in _SECTIONS}
         sections = {name: plain(section) for name, section in told.items() if section is not None}
+        if self.scenarios is not None and not self.scenarios.frames:
+            del sections["scenarios"]["frames"]  # single pictures are what they were before there were series
         sections |= {"train": dict(self.train)} if self.train else {}
         return {"name": self.name, "seed": self.seed, **sections}
 
@@ -153,9 +161,8 @@ def _simulate(table: Any) -> SimulateRecipe:
 
 def _scenarios(table: Any) -> ScenariosRecipe:
     scenarios: ScenariosRecipe = make(ScenariosRecipe, table, "[scenarios]")
-    _check_places(
-        scenarios, "[scenarios]", {"places_per_region": (1, 100_000), "futures": (1, 64), "side_px": (16, 512)}
-    )
+    limits = {"places_per_region": (1, 100_000), "futures": (1, 64), "side_px": (16, 512), "frames": (0, 60)}
+    _check_places(scenarios, "[scenarios]", limits)
     for task in scenarios.tasks:
         nearest(task, TASKS, "task", "[scenarios] tasks")
     if not scenarios.tasks or len(set(scenarios.tasks)) < len(scenarios.tasks):

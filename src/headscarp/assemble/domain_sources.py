@@ -16,7 +16,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from headscarp.assemble.domain_recipe import AntecedentsRecipe, DomainsRecipe, PairsRecipe, ScenariosRecipe
-from headscarp.assemble.pairs import regions_of, tasks_of
+from headscarp.assemble.pairs import regions_of, tasks_of, validating
 from headscarp.core.band import UNLABELLED, Band
 from headscarp.core.domains import (
     CAUSE,
@@ -62,7 +62,8 @@ class DomainSource:
     """What a stack of domains is made of. names, texts, numbers, cutoffs: of each sample; numbers in _PLACED.
 
     frames, side_px: slots and cells of a side. bands, variables: what each sample gives, by `sample(number)`.
-    whole_numbers: more coordinates of each sample. check: of the layout that is built.
+    whole_numbers: more coordinates of each sample. check: of the layout that is built. framed: which bands have a plane
+    for each slot.
     """
 
     names: Sequence[str]
@@ -77,6 +78,7 @@ class DomainSource:
     inputs: Sequence[Mapping[str, Any]]
     sample: Callable[[int], Arrays]
     check: Callable[[xr.Dataset], xr.Dataset] = check_domains
+    framed: Callable[[str], bool] = has_frames
     whole_numbers: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
@@ -136,10 +138,13 @@ def _scenes(recipe: DomainsRecipe, told: ScenariosRecipe) -> DomainSource:
         },
         numbers={name: np.array([getattr(site, name) for site, *_ in rows]) for name in PLACED},
         cutoffs=np.array([site.cutoff for site, *_ in rows], "datetime64[ns]"),
-        frames=0,
+        frames=told.frames,
         side_px=look.side_px,
-        bands=scenario_bands("simulated scenarios", slides=told.slides),
-        variables={"after_days": ((), (), "float32", "d from the task to the picture after it")},
+        bands=scenario_bands("simulated scenarios", slides=told.slides, series=told.frames > 0),
+        variables={
+            "after_days": ((), (), "float32", "d from the task to the picture after it"),
+            **(_facts(told.frames) if told.frames else {}),
+        },
         attrs={"simulated": True, "note": "simulated; no real place or event", "pixel_m": CELL_M},
         inputs=(),
         sample=partial(_scene, tuple((site, task, future) for site, _, task, future in rows), look),
@@ -227,7 +232,7 @@ def _paired(recipe: DomainsRecipe, told: PairsRecipe) -> DomainSource:
     part_of = {str(path): one.part for path, one in zip(paths[1:], told.files, strict=True)}
     squares = [np.floor(degrees / told.group_deg) for degrees in (read.latitude, read.longitude)]
     groups = [f"{row:g} {column:g}" for row, column in zip(*squares, strict=True)]
-    parts = _validating([part_of[path] for path, _ in read.places], groups, told.validation_share, recipe.seed)
+    parts = validating([part_of[path] for path, _ in read.places], groups, told.validation_share, recipe.seed)
     days = read.windows[:, 1, 1]
     texts = {CLASS: read.classes, PART: parts, GROUP: groups}
     if told.tasks:
@@ -247,7 +252,12 @@ def _paired(recipe: DomainsRecipe, told: PairsRecipe) -> DomainSource:
         inputs=[_described(*pair) for pair in zip(references, paths, strict=True)],
         sample=partial(_pair, read, told),
         check=check_stack,
+        framed=_any_band,
     )
+
+
+def _any_band(name: str) -> bool:
+    return True
 
 
 def _pair(read: Pairs, told: PairsRecipe, number: int) -> Arrays:
@@ -260,20 +270,6 @@ def _pair(read: Pairs, told: PairsRecipe, number: int) -> Arrays:
     return {**dict(zip(told.bands, np.moveaxis(values, 1, 0), strict=True)), "days": days.astype(np.float32)}
 
 
-def _validating(parts: Sequence[str], groups: Sequence[str], share: float, seed: int) -> list[str]:
-    """The parts, with groups of the training part, drawn from the seed, as validation until they hold the share."""
-    if "validation" in parts:
-        return list(parts)
-    training = [group for group, part in zip(groups, parts, strict=True) if part == "train"]
-    chosen: set[str] = set()
-    for group in np.random.default_rng(seed).permutation(sorted(set(training))).tolist():
-        if sum(one in chosen for one in training) >= share * len(training):
-            break
-        chosen.add(group)
-    validates = [part == "train" and group in chosen for group, part in zip(groups, parts, strict=True)]
-    return ["validation" if v else part for v, part in zip(validates, parts, strict=True)]
-
-
 def _described(reference: str, path: Path) -> Mapping[str, Any]:
     """An input as provenance names it, with the licence of a registered data set."""
     known = dataset_of(reference) if reference.startswith("dataset:") else None
@@ -282,13 +278,16 @@ def _described(reference: str, path: Path) -> Mapping[str, Any]:
 
 def _variables(frames: int) -> dict[str, Variable]:
     """What stands beside the bands of any domains."""
-    facts: dict[str, Variable] = {
-        name: ((FRAME,), (frames,), dtype, _FRAME_UNITS.get(name, "1")) for name, dtype in FRAME_FACTS.items()
-    }
+    facts = _facts(frames)
     facts |= {name: ((DAY,), (SERIES_DAYS,), "float32", units) for name, units in SERIES.items()}
     facts["causes"] = ((CAUSE,), (len(CAUSES),), "uint8", "1")
     # Not in "days": xarray would read these as spans of time.
     return facts | {"event_days": ((), (), "float32", "d after the cut-off"), "thriving": ((), (), "uint8", "1")}
+
+
+def _facts(frames: int) -> dict[str, Variable]:
+    """What is told of each slot."""
+    return {name: ((FRAME,), (frames,), dtype, _FRAME_UNITS.get(name, "1")) for name, dtype in FRAME_FACTS.items()}
 
 
 PARTS_IN_TURN = ("train", "train", "train", "test", "train", "train", "train", "validation", "test", "train")

@@ -26,8 +26,6 @@ from headscarp.core.domains import (
     HORIZON,
     HORIZONS_DAYS,
     SERIES_DAYS,
-    check_domains,
-    has_frames,
 )
 from headscarp.core.provenance import made_by
 from headscarp.core.samples import SAMPLE, create_samples
@@ -116,8 +114,7 @@ class _DomainWork:
 
 def _create(path: Path, recipe: str, source: DomainSource) -> None:
     """An empty stack with all that is known of its samples at once."""
-    paired = source.check is not check_domains
-    frames = {b.name: source.frames for b in source.bands if source.frames and (paired or has_frames(b.name))}
+    frames = {band.name: source.frames for band in source.bands if source.frames and source.framed(band.name)}
     axes = {
         DAY: np.arange(-SERIES_DAYS, 0, dtype=np.int32),
         CAUSE: np.array(CAUSES, object),

@@ -36,3 +36,17 @@ def regions_of(latitude: NDArray[np.float64], longitude: NDArray[np.float64], co
     of = KMeans(count, n_init=10, random_state=0).fit_predict(sphere)
     order = np.argsort([longitude[of == k].mean() for k in range(count)])
     return [f"region {int(np.flatnonzero(order == k)[0]) + 1}" for k in of]
+
+
+def validating(parts: Sequence[str], groups: Sequence[str], share: float, seed: int) -> list[str]:
+    """The parts, with groups of the training part, drawn from the seed, as validation until they hold the share."""
+    if "validation" in parts:
+        return list(parts)
+    training = [group for group, part in zip(groups, parts, strict=True) if part == "train"]
+    chosen: set[str] = set()
+    for group in np.random.default_rng(seed).permutation(sorted(set(training))).tolist():
+        if sum(one in chosen for one in training) >= share * len(training):
+            break
+        chosen.add(group)
+    validates = [part == "train" and group in chosen for group, part in zip(groups, parts, strict=True)]
+    return ["validation" if v else part for v, part in zip(validates, parts, strict=True)]

@@ -12,7 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from headscarp.core.band import Band
-from headscarp.core.domains import REFLECTANCE, STATIC
+from headscarp.core.domains import CLOUD, CLOUD_CLASSES, REFLECTANCE, STATIC
 from headscarp.core.errors import RecipeError, StackError
 from headscarp.core.samples import GROUP, SAMPLE
 from headscarp.core.stack import check_stack, stack_bands
@@ -48,12 +48,15 @@ GENERATED_WORDS = "made by a net, seen by nobody: one of many futures that could
 _YEAR_DAYS = 365.2425
 
 
-def scenario_bands(source: str, *, slides: bool = False) -> tuple[Band, ...]:
+def scenario_bands(source: str, *, slides: bool = False, series: bool = False) -> tuple[Band, ...]:
     """The bands of scenarios in their order: reflectance before, the ground, reflectance after, and what changed.
 
-    slides: whether slides run, so that where they start is told, too."""
+    slides: whether slides run, so that where they start is told, too. series: whether what was before is told by past
+    frames, with their quality, instead of one picture."""
+    before = "surface reflectance of past frames" if series else "surface reflectance before"
     return (
-        *(Band(name, "continuous", "1", f"{source}, surface reflectance before") for name in REFLECTANCE),
+        *(Band(name, "continuous", "1", f"{source}, {before}", optional=series) for name in REFLECTANCE),
+        *((Band(CLOUD, "categorical", source=f"{source}, quality", classes=CLOUD_CLASSES),) if series else ()),
         *(Band(name, "continuous", units, f"{source}, ground") for name, units in STATIC.items()),
         *(Band(AFTER + name, "target", "1", f"{source}, surface reflectance after") for name in REFLECTANCE),
         Band(CHANGED, "label", "1", f"{source}, where the task was done"),

@@ -84,26 +84,35 @@ def ndvi(red: Floats, nir: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Suite:
-    """Pictures (M, K + 1, H, W) of a place under a task, and where red and near infrared stand among the K bands."""
+    """Pictures (M, K + 1, H, W) of a place under a task, and where red and near infrared stand among the K bands.
+
+    seen: (H, W) where anybody has seen the ground before; only these pixels are scored, as one row. None: all.
+    """
 
     pictures: Floats
     red: int
     nir: int
+    seen: NDArray[np.bool_] | None = None
+
+    @property
+    def scored(self) -> Floats:
+        """(M, K + 1, H, W) the pictures, or (M, K + 1, 1, n) the n pixels of them that are scored."""
+        return self.pictures if self.seen is None else self.pictures[:, :, None, self.seen]
 
     @property
     def ndvi(self) -> Floats:
-        """(M, H, W)"""
-        return ndvi(self.pictures[:, self.red], self.pictures[:, self.nir])
+        """(M, H, W), or (M, 1, n)."""
+        return ndvi(self.scored[:, self.red], self.scored[:, self.nir])
 
     @property
     def area(self) -> Floats:
         """(M,) share of the place that is changed."""
-        return np.asarray((self.pictures[:, -1] >= 0.5).mean(axis=(1, 2)))
+        return np.asarray((self.scored[:, -1] >= 0.5).mean(axis=(1, 2)))
 
     @property
     def likely(self) -> NDArray[np.bool_]:
-        """(H, W) changed in half of the pictures or more."""
-        return np.asarray((self.pictures[:, -1] >= 0.5).mean(axis=0) >= 0.5)
+        """(H, W), or (1, n), changed in half of the pictures or more."""
+        return np.asarray((self.scored[:, -1] >= 0.5).mean(axis=0) >= 0.5)
 
 
 def _crps_ndvi(said: Suite, came: Suite) -> float:
@@ -137,10 +146,11 @@ def _spectral_error(said: Suite, came: Suite) -> float:
 
 
 def _changed_spectrum(suite: Suite) -> Floats:
-    changed = suite.pictures[:, -1] >= 0.5  # (M, H, W)
+    scored = suite.scored
+    changed = scored[:, -1] >= 0.5  # (M, H, W)
     if not changed.any():
-        return np.full(suite.pictures.shape[1] - 1, np.nan)
-    return np.asarray([band[changed].mean() for band in suite.pictures[:, :-1].swapaxes(0, 1)])
+        return np.full(scored.shape[1] - 1, np.nan)
+    return np.asarray([band[changed].mean() for band in scored[:, :-1].swapaxes(0, 1)])
 
 
 SUITE_METRICS: dict[str, Callable[[Suite, Suite], float]] = {

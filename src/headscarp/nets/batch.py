@@ -26,7 +26,8 @@ class Batch:
         of each pixel that shows each of core.domains.TRACES at the cut-off, NaN unknown. All for nets over time; None
         elsewhere.
     after: (B, K, H, W) float32, what K of the bands look like after a task, NaN where unknown. task: (B,) int64, its
-        place in core.scenarios.TASKS. metadata of these: (B, M), as core.scenarios.TOLD. For nets that make pictures.
+        place in core.scenarios.TASKS. metadata of these: (B, M), as core.scenarios.TOLD. past: (B, P, H, W) float32,
+        what a series of frames shows beside the picture that `nets.past` made x of. For nets that make pictures.
     """
 
     x: torch.Tensor
@@ -42,6 +43,7 @@ class Batch:
     traces: torch.Tensor | None = None
     after: torch.Tensor | None = None
     task: torch.Tensor | None = None
+    past: torch.Tensor | None = None
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch on a device."""

@@ -3,7 +3,7 @@
 It is trained against a critic by a loop of its own, `train.adversarial`. Refuses to call one future a forecast.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -42,11 +42,14 @@ class CGAN(FutureNet):
         base: int = 32,
         levels: int = 2,
         latents: int = 8,
+        frames: int = 0,
         change: Sequence[str] | None = None,
+        around: Sequence[str] = (),
         l1: float = 10.0,
         latent_l1: float = 0.5,
         kl: float = 0.01,
         crps: float = 0.0,
+        spread: Mapping[str, Sequence[float]] | None = None,
         task: str = "identity",
         after_days: float | None = None,
         day_of_year: float | None = None,
@@ -55,8 +58,9 @@ class CGAN(FutureNet):
     ) -> None:
         """latents: length of z, 1 to 256. l1, latent_l1, kl: weights of the losses beside the adversarial one, those of
         BicycleGAN. Its small weight of kl lets z hide what is told, so that futures ignore the task: 0.3 forbids that.
-        crps: weight of the fair CRPS of two futures, which BicycleGAN does not have. future: which of the
-        many, 0 and up. Others: see `FutureNet`."""
+        crps: weight of the fair CRPS of two futures, which BicycleGAN does not have. spread: by task, what
+        z is multiplied by where futures are drawn, see `FutureNet.spread_of`. future: which of the many, 0 and up.
+        Others: see `FutureNet`."""
         if not 1 <= latents <= 256:
             raise RecipeError(f"latents is {latents}; it has to be from 1 to 256, such as 8")
         weights = {"l1": l1, "latent_l1": latent_l1, "kl": kl, "crps": crps}
@@ -69,10 +73,13 @@ class CGAN(FutureNet):
             statistics=statistics,
             base=base,
             levels=levels,
+            frames=frames,
             change=change,
+            around=around,
             task=task,
             numbers={"after_days": after_days, "day_of_year": day_of_year, "latitude": latitude},
             late=latents,
+            spread=spread,
         )
         self.latents, self.future = int(latents), int(future)
         self.weights = {name: float(weight) for name, weight in weights.items()}
@@ -81,6 +88,7 @@ class CGAN(FutureNet):
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
         """{"crps"}: the fair CRPS of two futures, mean over planes: what the generator is judged by while training,
         whatever it is trained by. Of one place it may be below 0, on average it is not."""
+        batch = self.as_picture(batch)
         planes, counts = self.pictured_of(batch)
         seen = self.look(batch)
         b = len(planes)
@@ -106,8 +114,8 @@ class CGAN(FutureNet):
         return torch.cat([planes[:, :-1], torch.tanh(planes[:, -1:])], dim=1)
 
     def imagined(self, batch: Batch, numbers: Sequence[int]) -> Iterator[torch.Tensor]:
-        seen = self.look(batch)
-        return (self.finish(seen, self.z(number).to(batch.x.device).expand(len(batch.x), -1)) for number in numbers)
+        seen, wider = self.look(batch), self.spread_of(batch)
+        return (self.finish(seen, self.z(number).to(batch.x.device) * wider) for number in numbers)
 
     def z(self, number: int) -> torch.Tensor:
         """(latents,) of a future, from N(0, 1), on the CPU."""

@@ -28,7 +28,9 @@ class Direct(FutureNet):
         statistics: Statistics,
         base: int = 32,
         levels: int = 2,
+        frames: int = 0,
         change: Sequence[str] | None = None,
+        around: Sequence[str] = (),
         task: str = "identity",
         after_days: float | None = None,
         day_of_year: float | None = None,
@@ -41,7 +43,9 @@ class Direct(FutureNet):
             statistics=statistics,
             base=base,
             levels=levels,
+            frames=frames,
             change=change,
+            around=around,
             task=task,
             numbers={"after_days": after_days, "day_of_year": day_of_year, "latitude": latitude},
         )
@@ -49,6 +53,7 @@ class Direct(FutureNet):
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
         """{"change", "done"}: absolute error of the change where there is one, square error of where."""
+        batch = self.as_picture(batch)
         planes, counts = self.planes_of(batch)
         features = self.features(batch)
         self.remember(batch, features)

@@ -4,7 +4,7 @@ Refuses to call one future a forecast: each is one of many that could be.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -46,6 +46,7 @@ class Flow(FutureNet):
         sampling="uniform",
     )  # fmt: skip
     by_chance = True
+    chances = 2
     told_more = 2 * _WAVES
 
     def __init__(
@@ -57,24 +58,32 @@ class Flow(FutureNet):
         base: int = 32,
         levels: int = 2,
         steps: int = 12,
+        frames: int = 0,
         change: Sequence[str] | None = None,
+        around: Sequence[str] = (),
+        spread: Mapping[str, Sequence[float]] | None = None,
         task: str = "identity",
         after_days: float | None = None,
         day_of_year: float | None = None,
         latitude: float | None = None,
         future: int = 0,
     ) -> None:
-        """steps: of Euler, 1 to 100. future: which of the many, 0 and up. Others: see `FutureNet`."""
+        """steps: of Euler, 1 to 100. spread: by task, what the noise of the planes and that of the extents is
+        multiplied by where futures are drawn, see `FutureNet.spread_of`. future: which of the many, 0 and up. Others:
+        see `FutureNet`."""
         super().__init__(
             bands,
             resolution_m=resolution_m,
             statistics=statistics,
             base=base,
             levels=levels,
+            frames=frames,
             change=change,
+            around=around,
             task=task,
             numbers={"after_days": after_days, "day_of_year": day_of_year, "latitude": latitude},
             under_way=2,
+            spread=spread,
         )
         if not 1 <= steps <= 100:
             raise RecipeError(f"steps is {steps}; it has to be from 1 to 100")
@@ -85,6 +94,7 @@ class Flow(FutureNet):
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
         """{"planes", "extents"}: mean square of what the U-Net misses the planes by, and the extents, at times drawn at
         random; while judging, at times spread evenly, with noise that belongs to places."""
+        batch = self.as_picture(batch)
         planes, counts = self.planes_of(batch)
         features, k = self.features(batch), planes.shape[1]
         self.remember(batch, features)
@@ -109,7 +119,8 @@ class Flow(FutureNet):
 
     def glance(self, batch: Batch) -> torch.Tensor:
         """What the first step says: the mean over all futures. Its gate is the probability of a change."""
-        noise = self._noise(batch, 0)
+        batch = self.as_picture(batch)
+        noise = self._noise(batch, 0)  # as in training: a mean has no spread
         start = torch.zeros(len(noise), device=noise.device)
         planes = self._step(self.features(batch), self.told(batch), noise, start)[:, : len(self.change) + 1]
         planes = torch.cat([planes[:, :-1], planes[:, -1:] / 2], dim=1)
@@ -118,6 +129,7 @@ class Flow(FutureNet):
     def evidence(self, batch: Batch) -> torch.Tensor:
         """See `FutureNet`; at eight times with noise that belongs to places, so that tasks meet the same chance. Of the
         planes alone: extents have another scale under each task."""
+        batch = self.as_picture(batch)
         planes, counts = self.planes_of(batch)
         features, told, k = self.features(batch), self.told(batch), planes.shape[1]
         wanted = torch.cat([planes, self.extents(planes, counts, self.tasks_of(batch))], dim=1)
@@ -135,7 +147,7 @@ class Flow(FutureNet):
 
     def _one(self, batch: Batch, features: torch.Tensor, told: torch.Tensor, number: int) -> torch.Tensor:
         """(B, K + 1, H, W) planes of the future of this number."""
-        x = self._noise(batch, number)
+        x = self._noise(batch, number) * self._noise_scale(batch)
         times = [(k / self.steps) ** 2 for k in range(self.steps + 1)]
         cut = 0
         for left, (now, then) in zip(range(self.steps, 0, -1), pairwise(times), strict=True):
@@ -160,6 +172,11 @@ class Flow(FutureNet):
         near = smooth_draws(batch, planes, seed=seed, cell_px=_CELL_PX)
         far = smooth_draws(batch, planes, seed=seed + 1, cell_px=_PLACE_PX)
         return torch.cat([(white + near) * math.sqrt(0.5), far], dim=1)
+
+    def _noise_scale(self, batch: Batch) -> torch.Tensor:
+        """(B, 2 (K + 1), 1, 1) by how much the noise of a future is wider than that of the training."""
+        planes = len(self.change) + 1
+        return self.spread_of(batch).repeat_interleave(planes, dim=1)[:, :, None, None]
 
     def _fresh_noise(self, planes: torch.Tensor) -> torch.Tensor:
         """The like of it for training, drawn faster, and belonging to nowhere."""

@@ -6,25 +6,26 @@ tasks that nobody knows.
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 import torch
 
 from headscarp.core.band import Band
 from headscarp.core.domains import REFLECTANCE
 from headscarp.core.errors import RecipeError, StackError
-from headscarp.core.scenarios import EVERYWHERE, GENERATED, TASKS, TOLD, task_code
+from headscarp.core.scenarios import EVERYWHERE, GENERATED, TASKS, task_code
 from headscarp.nets.batch import Batch
 from headscarp.nets.familiarity import KnownPlaces
-from headscarp.nets.layers import Encode, HeightAround
+from headscarp.nets.layers import Encode, HeightAround, StandsAround
 from headscarp.nets.net import Net, Output, Statistics
+from headscarp.nets.past import Past
 from headscarp.nets.steered import SteeredUNet
+from headscarp.nets.told import OF_TASK, told
 from headscarp.nets.unet import unet_reach
 
 CHANGED = f"{GENERATED}: changed"
-_DROPPED = 0.1  # share of the numbers that are left untold in training, so that a net bears not knowing them
-_YEAR_DAYS = 365.2425
+_WIDEST = 10.0
 ELEVATION = "elevation"
 IDENTITY = TASKS.index("identity")
 
@@ -35,12 +36,16 @@ class FutureNet(Net):
 
     after = before + change * gate, with gate = clip(plane + 1/2, 0, 1). Tasks in EVERYWHERE have a gate of 1; the task
     "identity" has one of 0, so it returns its input whatever was learned. Missing input stands as the training mean.
+    Of a series of frames the newest clear value of each pixel is before, and the net sees what else they show (`Past`).
     """
 
     needs_labels = False
+    frames = "any"
     makes_pictures = True
     by_chance: ClassVar[bool] = False
     """Whether there is more than one future."""
+    chances: ClassVar[int] = 1
+    """How many kinds of chance a future begins with; each is made wider by a factor of its own."""
     future: int = 0
     seen: torch.Tensor
 
@@ -53,14 +58,19 @@ class FutureNet(Net):
         base: int,
         levels: int,
         change: Sequence[str] | None,
+        around: Sequence[str],
         task: str,
         numbers: dict[str, float | None],
+        frames: int = 0,
         under_way: int = 0,
         late: int = 0,
+        spread: Mapping[str, Sequence[float]] | None = None,
     ) -> None:
-        """base, levels, late: see `SteeredUNet`. under_way: how many times K + 1 planes it sees beside the bands, and
-        makes. change: bands that change; None: reflectance. task, numbers: what is done where a batch does not say, and
-        after_days, day_of_year, latitude; None: unknown. Raises RecipeError, StackError."""
+        """frames: slots of the series that it learns from; 0: single pictures. base, levels, late: see `SteeredUNet`.
+        under_way: how many times K + 1 planes it sees beside the bands, and makes. change: bands that change; None:
+        reflectance. around: continuous bands of which is also read how they stand among those around, see
+        `StandsAround`. task, numbers: what is done where a batch does not say, and after_days, day_of_year, latitude;
+        None: unknown. spread: by task, `chances` factors, see `spread_of`. Raises RecipeError, StackError."""
         super().__init__(bands, resolution_m=resolution_m, statistics=statistics)
         for name, value, most in (("base", base, 1024), ("levels", levels, 6)):
             if not 1 <= value <= most:
@@ -74,6 +84,10 @@ class FutureNet(Net):
                 f"{', '.join(unknown) or 'no band of reflectance'} is not among the continuous bands of the stack "
                 f"({', '.join(named) or 'none'}); build scenarios, or name bands: net_arguments = {{ change = [...] }}"
             )
+        self.slots = int(frames)
+        self.past = Past(self.bands, statistics, needed=self.change) if self.slots else None
+        self.spread = {name: [float(f) for f in factors] for name, factors in (spread or {}).items()}
+        self._check_spread()
         self.base, self.levels, self.task, self.numbers = int(base), int(levels), task, dict(numbers)
         self.at = [[band.name for band in self.bands].index(name) for name in self.change]
         self.scaled_at = [named.index(name) for name in self.change]
@@ -82,16 +96,24 @@ class FutureNet(Net):
         self.one_reach = -(-unet_reach(self.levels) // self.align) * self.align
         heights = [i for i, name in enumerate(named) if name == ELEVATION]
         self.height = HeightAround(self.encode.names.index(ELEVATION), statistics.std[ELEVATION]) if heights else None
-        self.first_reach = -(-self.height.reach // self.align) * self.align if self.height else 0
+        self.around = self._known(around, named)
+        self.stands = StandsAround([self.encode.names.index(name) for name in self.around]) if self.around else None
+        furthest = max(layer.reach if layer else 0 for layer in (self.height, self.stands))
+        self.first_reach = -(-furthest // self.align) * self.align
         self.outputs = tuple(
             Output(f"{GENERATED}: {name}", _unit(self.bands, name), -math.inf, math.inf) for name in self.change
         )
         self.outputs += (Output(CHANGED),)
-        planes, told = len(self.change) + 1, len(TASKS) + 2 * len(TOLD) + self.told_more
-        inputs = len(self.encode.names) + (self.height is not None) + under_way * planes
+        planes = len(self.change) + 1
+        self.looked = len(self.encode.names) + (self.height is not None) + 2 * len(self.around)
+        inputs = self.looked + (self.past.channels if self.past else 0) + under_way * planes
         outputs = max(under_way, 1) * planes
-        self.unet = SteeredUNet(inputs, outputs, told, base=self.base, levels=self.levels, late=late)
-        self.familiarity = KnownPlaces(2 * (len(self.encode.names) + (self.height is not None)))
+        self.unet = SteeredUNet(
+            inputs, outputs, OF_TASK + self.told_more, base=self.base, levels=self.levels, late=late
+        )
+        if self.past is not None:
+            self.unet.forget(slice(self.looked, self.looked + self.past.channels))
+        self.familiarity = KnownPlaces(2 * self.looked)
         self.register_buffer("seen", torch.zeros(len(TASKS)))
 
     told_more: int = 0
@@ -102,10 +124,27 @@ class FutureNet(Net):
         """(B, K + 1, H, W) planes of the futures of these numbers, one after the other; what does not depend on chance
         is computed once."""
 
+    @classmethod
+    def reads(cls, arguments: Mapping[str, Any]) -> Literal["none", "needed", "any"]:
+        return "needed" if arguments.get("frames") else "none"
+
+    def as_picture(self, batch: Batch) -> Batch:
+        """The batch of a series with one picture in place of the frames, see `Past`; one of pictures itself."""
+        if batch.x.ndim == 4 and (self.past is None or batch.past is not None):
+            return batch
+        if self.past is None or batch.x.ndim == 4:
+            there, needed = ("one", "frames in time") if self.past else ("frames in time", "one picture")
+            raise StackError(f"the stack has {there} and this net reads {needed}; give it a stack like its training's")
+        made: Batch = self.past(batch)
+        return made
+
     def features(self, batch: Batch) -> torch.Tensor:
-        """(B, F, H, W) the bands as features, and how high each pixel stands among those around."""
+        """(B, F, H, W) the bands as features, how high each pixel stands among those around, how bright and steep where
+        the net reads that, and what past frames show beside the newest."""
+        batch = self.as_picture(batch)
         features: torch.Tensor = self.encode(batch.x)
-        return features if self.height is None else torch.cat([features, self.height(features)], dim=1)
+        more = [layer(features) for layer in (self.height, self.stands) if layer is not None]
+        return torch.cat([features, *more] if batch.past is None else [features, *more, batch.past], dim=1)
 
     def predict(self, batch: Batch) -> torch.Tensor:
         """(B, K + 1, H, W): bands after the task in their units, and how far each pixel is changed by it, 0 to 1."""
@@ -117,6 +156,7 @@ class FutureNet(Net):
 
     def pictures(self, batch: Batch, numbers: Sequence[int]) -> Iterator[torch.Tensor]:
         """`predict` of the futures of these numbers, one after the other."""
+        batch = self.as_picture(batch)
         return (self.composed(batch, planes) for planes in self.imagined(batch, numbers))
 
     def evidence(self, batch: Batch) -> torch.Tensor | None:
@@ -134,20 +174,21 @@ class FutureNet(Net):
         """Keeps which tasks there were, and how far from the training places those of the validation part are."""
         looks = []
         with torch.no_grad():
-            for batch in batches:
+            for batch in map(self.as_picture, batches):
                 self.seen[self.tasks_of(batch)] = 1.0
-                looks.append(_looks(self.features(batch), batch.valid))
+                looks.append(self._looks(batch, self.features(batch)))
         if looks:
             self.familiarity.settle(torch.cat(looks))
 
     def remember(self, batch: Batch, features: torch.Tensor) -> None:
         """Keeps what training places look like, while training."""
         if self.training:
-            self.familiarity.remember(_looks(features, batch.valid), batch.x.shape[-1])
+            self.familiarity.remember(self._looks(batch, features), batch.x.shape[-1])
 
     def how_strange(self, batch: Batch) -> torch.Tensor:
         """(B,) how many times as far from the training places a tile is as the furthest held-out place; 0: unknown."""
-        return self.familiarity.beyond(_looks(self.features(batch), batch.valid))
+        batch = self.as_picture(batch)
+        return self.familiarity.beyond(self._looks(batch, self.features(batch)))
 
     @property
     def known_tasks(self) -> tuple[str, ...]:
@@ -191,19 +232,47 @@ class FutureNet(Net):
             return batch.task
         return torch.full((len(batch.x),), TASKS.index(self.task), device=batch.x.device)
 
+    def spread_of(self, batch: Batch) -> torch.Tensor:
+        """(B, chances) how many times as wide as in training chance is where futures are drawn, by the task of each
+        tile; 1 where nothing was said. It is chosen after training, on places of the validation part: see
+        `train.spread`."""
+        same = [1.0] * self.chances
+        factors = torch.tensor([self.spread.get(task, same) for task in TASKS], device=batch.x.device)
+        return factors[self.tasks_of(batch)]
+
     def told(self, batch: Batch) -> torch.Tensor:
-        """(B, N) what the U-Net is told: the task, the numbers of TOLD scaled, and which of these are known."""
-        task = torch.nn.functional.one_hot(self.tasks_of(batch), len(TASKS)).float()
-        numbers = self._numbers(batch)
-        known = torch.isfinite(numbers)
-        if self.training:
-            known = known & (torch.rand(known.shape, device=known.device) > _DROPPED)
-        scale = torch.tensor(list(TOLD.values()), device=numbers.device)
-        return torch.cat([task, torch.where(known, numbers / scale, 0.0), known.float()], dim=1)
+        """(B, N) what the U-Net is told, see `nets.told`."""
+        return told(batch, self.tasks_of(batch), self.numbers, training=self.training)
 
     def own_arguments(self) -> dict[str, Any]:
         """What `arguments` of every such net holds."""
-        return {"base": self.base, "levels": self.levels, "change": self.change, "task": self.task, **self.numbers}
+        more: dict[str, Any] = {"frames": self.slots} if self.slots else {}
+        more |= {"around": self.around} if self.around else {}
+        more |= {"spread": self.spread} if self.spread else {}
+        of_task = {"task": self.task, **self.numbers}
+        return {"base": self.base, "levels": self.levels, "change": self.change, **more, **of_task}
+
+    def _looks(self, batch: Batch, features: torch.Tensor) -> torch.Tensor:
+        """What each tile looks like before anything is done, whatever the number of its frames."""
+        return _looks(features[:, : self.looked], batch.valid)
+
+    def _known(self, around: Sequence[str], named: Sequence[str]) -> list[str]:
+        unknown = [name for name in around if name not in named]
+        if unknown:
+            raise StackError(
+                f"around names {', '.join(unknown)}, which is not among the continuous bands of the stack "
+                f"({', '.join(named)}); name some of these"
+            )
+        return list(around)
+
+    def _check_spread(self) -> None:
+        for name, factors in self.spread.items():
+            task_code(name)
+            if len(factors) != self.chances or not all(0 <= factor <= _WIDEST for factor in factors):
+                raise RecipeError(
+                    f"spread of {name} is {factors}; give {self.chances} number(s) from 0 to {_WIDEST:g}, of which 1 "
+                    "leaves futures as they were learned"
+                )
 
     @property
     def _std(self) -> torch.Tensor:
@@ -212,17 +281,6 @@ class FutureNet(Net):
     @property
     def _mean(self) -> torch.Tensor:
         return self.encode.mean[self.scaled_at][:, None, None]
-
-    def _numbers(self, batch: Batch) -> torch.Tensor:
-        if batch.metadata is not None:
-            return batch.metadata
-        after, day, latitude = (
-            math.nan if self.numbers[name] is None else float(self.numbers[name] or 0.0)
-            for name in ("after_days", "day_of_year", "latitude")
-        )
-        turn = 2 * math.pi * day / _YEAR_DAYS
-        told = torch.tensor([after, math.sin(turn), math.cos(turn), latitude], device=batch.x.device)
-        return told.expand(len(batch.x), -1)
 
 
 def _unit(bands: Sequence[Band], name: str) -> str:

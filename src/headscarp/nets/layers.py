@@ -18,6 +18,7 @@ from headscarp.terrain.ring import LARGEST_RADIUS_PX, ring
 from headscarp.terrain.uphill import uphill
 
 _FLAT_M = 2.0
+_ALIKE = 1e-3
 
 
 class Encode(nn.Module):
@@ -85,9 +86,34 @@ class HeightAround(nn.Module):
         return ((z - mean) / (spread.clamp(min=0) + self.floor).sqrt()).float()
 
     def _around(self, z: torch.Tensor) -> torch.Tensor:
-        side, edge = 2 * self.reach + 1, self.reach
-        rows = nn.functional.avg_pool2d(z, (side, 1), 1, (edge, 0), count_include_pad=False)
-        return nn.functional.avg_pool2d(rows, (1, side), 1, (0, edge), count_include_pad=False)
+        return mean_within(z, self.reach)
+
+
+class StandsAround(nn.Module):
+    """How chosen features, and their means over some nine pixels, stand among those up to 24 away, in standard
+    deviations: what is steep or rocky here is gentle elsewhere. Windows are cut at the edges as those of heights."""
+
+    reach = 28
+
+    def __init__(self, planes: Sequence[int]) -> None:
+        """planes: which of the features."""
+        super().__init__()
+        self.planes = list(planes)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """(B, F, H, W) -> (B, 2 P, H, W): of each plane, then of its mean; 0 where all around is alike."""
+        z = features[:, self.planes].double()
+        z = torch.cat([z, mean_within(mean_within(z, 2), 2)], dim=1)
+        mean = mean_within(z, HeightAround.reach)
+        spread = mean_within(z.square(), HeightAround.reach) - mean.square()
+        return ((z - mean) / (spread.clamp(min=0) + _ALIKE).sqrt()).float()
+
+
+def mean_within(z: torch.Tensor, pixels: int) -> torch.Tensor:
+    """(B, K, H, W) means over squares that reach so many pixels to each side, cut at the edges of the tile."""
+    side = 2 * pixels + 1
+    rows = nn.functional.avg_pool2d(z, (side, 1), 1, (pixels, 0), count_include_pad=False)
+    return nn.functional.avg_pool2d(rows, (1, side), 1, (0, pixels), count_include_pad=False)
 
 
 def one_hot(codes: torch.Tensor, classes: int) -> torch.Tensor:

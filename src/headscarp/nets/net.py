@@ -93,6 +93,12 @@ class Net(nn.Module, ABC):
     """Where weights came from that it began with: source, sha256 of a file, licence. A bundle keeps it."""
     frames: ClassVar[Literal["none", "needed", "any"]] = "none"
     """Whether x has frames in time, (B, T, C, H, W)."""
+
+    @classmethod
+    def reads(cls, arguments: Mapping[str, Any]) -> Literal["none", "needed", "any"]:
+        """`frames` of the net that these arguments make."""
+        return cls.frames
+
     judges_places: ClassVar[bool] = False
     """True where what is judged is a place as a whole, by what came after its cut-off, and not each of its pixels."""
     judges_classes: ClassVar[bool] = False

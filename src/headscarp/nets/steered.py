@@ -50,6 +50,11 @@ class SteeredUNet(nn.Module):
         W)."""
         return self.finish(self.look(x, told), late)
 
+    @torch.no_grad()
+    def forget(self, inputs: slice) -> None:
+        """Lets some of the inputs count for nothing until it is learned what they are worth."""
+        self.entry.first.weight[:, inputs] = 0.0
+
     def look(self, x: torch.Tensor, told: torch.Tensor) -> Seen:
         """The way down, and of the way up whatever does not depend on what is told late."""
         steer = self.read(told)

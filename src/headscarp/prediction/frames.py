@@ -89,7 +89,7 @@ def frames_before(
 ) -> xr.Dataset:
     """One stack of a place with the newest frames up to a date, and what is known of them; pixels lazy.
 
-    stacks: on one grid; those with `time` give frames, daily `rain_1d_mm` and `soil_moisture` among them weather, those
+    stacks: on one grid; bands with `time` give frames, daily `rain_1d_mm` and `soil_moisture` among them weather, those
     without give ground. bands: those of the bundle; what no stack has is missing everywhere. Landsat's `quality` stands
     for `cloud`; where there is elevation and no slope, slope is made of it. Raises StackError, RecipeError for no date.
     """
@@ -100,7 +100,7 @@ def frames_before(
     cut = day_of(date)
     series = [stack for stack in opened if "time" in stack.dims and not _is_weather(stack)]
     chosen = _newest(series, cut, frames)
-    ground = _ground([stack for stack in opened if "time" not in stack.dims], grid)
+    ground = _ground(opened, grid)
     arrays = {band: _plane(band, series, chosen, ground, grid) for band in bands}
     facts = _facts(series, chosen, cut, grid)
     facts |= _weather([stack for stack in opened if _is_weather(stack)], cut)
@@ -148,7 +148,9 @@ def _newest(series: Sequence[xr.Dataset], cut: np.datetime64, frames: int) -> li
 
 def _ground(stacks: Sequence[xr.Dataset], grid: Grid) -> dict[str, xr.DataArray]:
     """Planes without time by name, slope among them where there is elevation."""
-    planes = {str(name): array for stack in stacks for name, array in stack.data_vars.items() if array.ndim == 2}
+    planes = {
+        str(name): array for stack in stacks for name, array in stack.data_vars.items() if array.dims == ("y", "x")
+    }
     if "elevation" in planes and "slope" not in planes:
         planes["slope"] = lazy_slope(planes["elevation"], true_cell_size_m(grid))
     return planes

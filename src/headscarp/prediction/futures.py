@@ -5,9 +5,8 @@ generated.
 Refuses tasks that the bundle does not know, and nets that make no pictures.
 """
 
-import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +15,22 @@ import rasterio
 import xarray as xr
 
 from headscarp.core.artefact import check_output, finish, partial_path
-from headscarp.core.band import Band
 from headscarp.core.blocks import Done, run_blocks
 from headscarp.core.bundle import Bundle, as_bundle
-from headscarp.core.dates import day_of
-from headscarp.core.domains import CLOUD
-from headscarp.core.errors import BundleError, HeadscarpWarning, RecipeError, StackError
+from headscarp.core.errors import BundleError, RecipeError
 from headscarp.core.grid import footprint_lonlat
 from headscarp.core.provenance import made_by, write_stac_item
 from headscarp.core.scenarios import GENERATED, GENERATED_TAG, GENERATED_WORDS, task_code
-from headscarp.core.stack import VALID, band_attrs, fingerprint, stack_bands, stack_grid
+from headscarp.core.stack import stack_grid
 from headscarp.core.tile import Tile, windows
-from headscarp.imagery.clouds import clear_looks
 from headscarp.nets import NETS, net_from_bundle
 from headscarp.nets.futures import FutureNet
 from headscarp.nets.net import Output
+from headscarp.prediction.before import one_frame, past_of_place, without_clouds
 from headscarp.prediction.cog import write_cog
 from headscarp.prediction.drawing import draw_futures
 from headscarp.prediction.facts import finish_block, summarise
+from headscarp.prediction.frames import MOST_FRAMES
 from headscarp.prediction.strange import warn_where_strange
 from headscarp.prediction.workfile import WorkFile
 from headscarp.tiles.dataset import as_stack, raster_shape
@@ -42,27 +39,32 @@ from headscarp.tiles.fits import check_one_place
 BLOCK_PX = 512
 SPREAD = "spread.tif"
 _MOST = 1000
-_QUALITY = "quality"
+
+
+Place = xr.Dataset | str | Path | Sequence[xr.Dataset | str | Path]
+"""A stack of a place, or several on one grid."""
 
 
 @dataclass(frozen=True)
 class Futures:
-    """What was written: futures, a COG each; spread, one COG; the task."""
+    """What was written: futures, a COG each; spread, one COG; the task. before: what the net read, see `before_of`."""
 
     task: str
     futures: tuple[Path, ...]
     spread: Path
+    before: xr.Dataset = field(repr=False, compare=False)
 
 
 def scenario(
     bundle: Bundle | str | Path,
-    stack: xr.Dataset | str | Path,
+    stack: Place,
     out: str | Path,
     *,
     task: str,
     samples: int = 16,
     after_days: float | None = None,
     date: str | None = None,
+    frames: int = MOST_FRAMES,
     block_px: int = BLOCK_PX,
     workers: int | None = None,
     resume: bool = False,
@@ -70,18 +72,17 @@ def scenario(
 ) -> Futures:
     """Writes futures of a place under a task into a folder, and how they spread; returns where.
 
-    stack: of one place with the bands of the bundle; of several frames the newest up to `date` is taken. after_days:
-    from the task to the picture; None: the net is told that it is unknown, and so for the season where there is no
-    date. block_px, workers, resume: as of `predict`. Futures have the bands that the net makes, in their units, and how
-    far each pixel is changed (0 to 1); the spread has the share of futures in which a pixel is changed, and mean and
-    standard deviation of each band. Warns where the place is unlike those that the net was trained on. Raises
-    BundleError, RecipeError, StackError, OutputError.
+    stack: of one place with the bands of the bundle; of several frames the newest up to `date` is taken. A bundle that
+    was trained on series reads all frames up to `date`, the newest `frames` of them, and may be given several stacks on
+    one grid, as `forecast` is. after_days: from the task to the picture; None: the net is told that it is unknown, and
+    so for the season where there is no date. block_px, workers, resume: as of `predict`. Futures have the bands that
+    the net makes, in their units, and how far each pixel is changed (0 to 1); the spread has the share of futures in
+    which a pixel is changed, and mean and standard deviation of each band. Warns where the place is unlike those that
+    the net was trained on. Raises BundleError, RecipeError, StackError, OutputError.
     """
     bundle = as_bundle(bundle)
     _check_samples(bundle, task, samples, after_days)
-    stack, day = one_frame(as_stack(stack), date)
-    check_one_place(stack)
-    stack = without_clouds(stack)
+    stack, day = before_of(bundle, stack, date, frames=frames)
     out = check_output(out, overwrite=overwrite or resume)
     latitude = float(footprint_lonlat(stack_grid(stack))[:, 1].mean())
     told = {"task": task, "after_days": after_days, "day_of_year": day, "latitude": latitude}
@@ -95,7 +96,25 @@ def scenario(
         block_px=block_px, workers=workers, resume=resume, overwrite=overwrite or resume,
     )  # fmt: skip
     spread = _write_spread(out / SPREAD, paths, stack, told)
-    return Futures(task, tuple(paths), spread)
+    return Futures(task, tuple(paths), spread, stack)
+
+
+def before_of(
+    bundle: Bundle, stack: Place, date: str | None, *, frames: int = MOST_FRAMES
+) -> tuple[xr.Dataset, float | None]:
+    """What a bundle reads of a place before its task, without clouds, and the day of the year: one picture, or a series
+    where it was trained on these. Raises StackError, RecipeError."""
+    stacks = [stack] if isinstance(stack, (str, Path, xr.Dataset)) else list(stack)
+    if NETS[bundle.net].reads(bundle.arguments) == "needed":
+        return past_of_place(stacks, date, bands=bundle.bands, frames=frames)
+    if len(stacks) != 1:
+        raise RecipeError(
+            f"{len(stacks)} stacks were given, and the bundle reads one picture; give one stack (bundles that were "
+            "trained on series of frames read several)"
+        )
+    picture, day = one_frame(as_stack(stacks[0]), date)
+    check_one_place(picture)
+    return without_clouds(picture), day
 
 
 def _check_samples(bundle: Bundle, task: str, samples: int, after_days: float | None) -> None:
@@ -114,54 +133,6 @@ def _check_samples(bundle: Bundle, task: str, samples: int, after_days: float | 
         )
     if after_days is not None and not 0 <= after_days < float("inf"):
         raise RecipeError(f"after_days is {after_days}; give the days from the task to the picture, 0 or more")
-
-
-def one_frame(stack: xr.Dataset, date: str | None) -> tuple[xr.Dataset, float | None]:
-    """One picture of the place, and the day of the year that it is of, where that is known."""
-    cut = None if date is None else day_of(date)
-    if "time" not in stack.dims:
-        return stack, None if cut is None else _day_of_year(cut)
-    times = stack["time"].to_numpy().astype("datetime64[D]")
-    there = np.flatnonzero(times <= cut) if cut is not None else np.arange(len(times))
-    if not len(there):
-        raise StackError(f"there is no frame up to {date}; the first is of {times.min()}: give a later date")
-    chosen = int(there[-1])
-    return stack.isel(time=chosen).drop_vars("fingerprint", errors="ignore"), _day_of_year(times[chosen])
-
-
-def without_clouds(stack: xr.Dataset) -> xr.Dataset:
-    """The stack, not valid where a band `quality` or `cloud` says that the ground is not seen; pixels stay lazy.
-
-    Warns of how much that is. A stack without such a band is taken to be clear. Raises StackError where nothing is
-    seen.
-    """
-    quality = next((b for b in stack_bands(stack) if b.kind == "categorical" and b.name in (_QUALITY, CLOUD)), None)
-    if quality is None:
-        return stack
-    chunks = {"y": BLOCK_PX, "x": BLOCK_PX}
-    codes = stack[quality.name].chunk(chunks)
-    seen = xr.apply_ufunc(
-        clear_looks, codes, kwargs={"quality": quality}, dask="parallelized", output_dtypes=[np.bool_]
-    )
-    share = float(seen.mean().compute())
-    if share == 0:
-        raise StackError("the picture shows the ground nowhere: it is all clouds; give another --date or a composite")
-    if share < 1:
-        text = (
-            f"{1 - share:.0%} of the picture are clouds, shadows or snow and are left out; take a composite for it all"
-        )
-        warnings.warn(text, HeadscarpWarning, stacklevel=3)
-    made = seen & (stack[VALID].chunk(chunks) == 1) if VALID in stack else seen
-    valid = made.astype(np.uint8)
-    valid.attrs = band_attrs(Band(VALID, "mask", "1", "where the ground is seen"))
-    view = stack.drop_vars(VALID, errors="ignore").assign({VALID: valid})
-    if "bands" in view.attrs:
-        view.attrs["bands"] = [band.name for band in stack_bands(view)]
-    return view.assign_attrs(fingerprint=f"{fingerprint(stack)} clear")
-
-
-def _day_of_year(day: np.datetime64) -> float:
-    return float((day - day.astype("datetime64[Y]")).astype("timedelta64[D]").astype(int))
 
 
 @dataclass(frozen=True)

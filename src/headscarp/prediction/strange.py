@@ -18,6 +18,7 @@ from headscarp.tiles.fits import check_fits
 from headscarp.tiles.reader import TileReader, make_batch
 
 _MOST_LOOKS = 8  # along each side
+_LOOKS_AT_SERIES = 4  # the same, where each costs a reading of all frames
 _ENOUGH_VALID, _TOO_MANY, _FAR = 0.5, 0.5, 2.0
 
 
@@ -28,13 +29,14 @@ def strange_share(bundle: Bundle, net: FutureNet, stack: xr.Dataset) -> float:
     if side == 0:
         return float("nan")
     reader, shape = TileReader(stack, check_fits(bundle, stack).bands), raster_shape(stack)
-    starts = [np.unique(np.linspace(0, max(length - side, 0), _MOST_LOOKS).astype(int)) for length in shape]
+    looks = _LOOKS_AT_SERIES if "time" in stack.dims else _MOST_LOOKS
+    starts = [np.unique(np.linspace(0, max(length - side, 0), looks).astype(int)) for length in shape]
     strange = []
     with torch.inference_mode():
         for row in starts[0]:
             for col in starts[1]:
                 tile = Tile(Window(int(row), int(col), side, side), 0)
-                batch = make_batch([reader.read(tile)], [tile])
+                batch = net.as_picture(make_batch([reader.read(tile)], [tile]))
                 if float(batch.valid.float().mean()) >= _ENOUGH_VALID:
                     strange.append(float(net.how_strange(batch)))
     return float(np.mean(np.array(strange) >= _FAR)) if strange else float("nan")

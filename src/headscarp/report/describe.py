@@ -73,6 +73,8 @@ def _stack(path: Path) -> dict[str, Any]:
         facts["kind"] = "stack of scenarios: places before and after a task"
         facts["origin"] = "simulated: no real place or event" if stack.attrs.get("simulated") else "from data"
         facts["samples"] = "{}: {} places, {} tasks, {} futures of each".format(stack.sizes["sample"], *counts)
+        if "time" in stack.dims:
+            facts["before"] = f"series of up to {stack.sizes['time']} frames, under clouds"
     if "sample" not in stack.dims:
         grid = stack_grid(stack)
         crs = f"EPSG:{grid.crs.epsg}" if grid.crs and grid.crs.epsg else str(grid.crs)[:60]

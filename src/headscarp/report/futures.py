@@ -14,9 +14,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from headscarp.core.scenarios import GENERATED
-from headscarp.prediction.futures import one_frame
+from headscarp.prediction.before import newest_picture
 from headscarp.report.figures import save_figure
-from headscarp.tiles.dataset import as_stack
 from headscarp.train.suites import Example, SuitesEvaluation
 
 _DRAWN_PX = 256
@@ -27,21 +26,22 @@ _COLOURS = ("red", "green", "blue")
 def draw_contact_sheet(
     futures: Sequence[Path],
     spread: Path,
-    stack: xr.Dataset | str | Path,
+    before: xr.Dataset,
     out: str | Path,
     *,
     task: str,
-    date: str | None = None,
 ) -> Path:
     """Writes the sheet as PNG: before, futures in their order, and the share of them that change each pixel.
 
+    before: what the net read, of a series the newest clear value of each pixel is drawn.
     Colours are red, green and blue where the net makes them, else its first band in grey, on one scale for all.
     """
     pictures = [_read(path) for path in futures]
-    before = _before(one_frame(as_stack(stack), date)[0], list(pictures[0]))
+    step = max(1, -(-max(before.sizes["y"], before.sizes["x"]) // _DRAWN_PX))
+    shown = newest_picture(before, list(pictures[0]), step=step)
     names = [name for name in _COLOURS if name in pictures[0]]
     names = names if len(names) == len(_COLOURS) else [next(iter(pictures[0]))]
-    low, high = light_range([before[name] for name in names])
+    low, high = light_range([shown[name] for name in names])
     cells = 2 + len(pictures)
     columns = min(_COLUMNS, cells)
     rows = -(-cells // columns)
@@ -49,7 +49,7 @@ def draw_contact_sheet(
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis in axes:
         axis.axis("off")
-    _draw(axes[0], before, names, (low, high))
+    _draw(axes[0], shown, names, (low, high))
     axes[0].set_title("before", fontsize=8)
     for number, (axis, picture) in enumerate(zip(axes[1:], pictures, strict=False), start=1):
         _draw(axis, picture, names, (low, high))
@@ -70,11 +70,6 @@ def _read(path: Path) -> dict[str, NDArray[np.float32]]:
         shape = tuple(max(1, round(side / step)) for side in file.shape)
         pixels = file.read(out_shape=(file.count, *shape))
         return {str(n).removeprefix(f"{GENERATED}: "): p for n, p in zip(file.descriptions, pixels, strict=True)}
-
-
-def _before(stack: xr.Dataset, names: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-    step = max(1, -(-max(stack.sizes["y"], stack.sizes["x"]) // _DRAWN_PX))
-    return {name: stack[name][::step, ::step].to_numpy() for name in names if name in stack}
 
 
 def light_range(planes: Sequence[NDArray[np.floating]], *, room: float = 1.3) -> tuple[float, float]:

@@ -51,7 +51,7 @@ def check_fits(bundle: Bundle, stack: xr.Dataset) -> Fit:
     never seen become "no value", with a HeadscarpWarning that names them; another warns of numbers on another scale
     than in training.
     """
-    frames = NETS[bundle.net].frames if bundle.net in NETS else "none"
+    frames = NETS[bundle.net].reads(bundle.arguments) if bundle.net in NETS else "none"
     if "time" in stack.dims and frames == "none":
         raise StackError("the stack has several frames, and this bundle reads one; take one: stack.isel(time=-1)")
     if "time" not in stack.dims and frames == "needed":

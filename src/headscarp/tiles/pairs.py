@@ -20,7 +20,8 @@ _UNKNOWN = "identity"
 
 def is_pairs(stack: xr.Dataset) -> bool:
     """Whether a stack of samples holds a frame before and one after, and says which task befell each."""
-    return SAMPLE in stack.dims and stack.sizes.get(FRAME) == 2 and TASK in stack.variables
+    held = SAMPLE in stack.dims and stack.sizes.get(FRAME) == 2 and TASK in stack.variables
+    return held and not is_scenarios(stack)
 
 
 def as_scenes(stack: xr.Dataset) -> xr.Dataset:

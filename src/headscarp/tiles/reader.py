@@ -14,15 +14,16 @@ import torch
 import xarray as xr
 
 from headscarp.core.band import NO_VALUE, UNLABELLED, Band
-from headscarp.core.domains import TRACE, TRACES
+from headscarp.core.domains import BACKSCATTER, TRACE, TRACES
 from headscarp.core.errors import SplitError, StackError
 from headscarp.core.scenarios import is_scenarios
 from headscarp.core.stack import LABEL, VALID, stack_bands
 from headscarp.core.tile import Tile, Window
+from headscarp.imagery.clouds import clear_looks
 from headscarp.nets.batch import Batch
 from headscarp.tiles.dataset import as_stack, raster_shape, read_window
 from headscarp.tiles.partition import PARTS, Split
-from headscarp.tiles.scenes import read_scenes
+from headscarp.tiles.scenes import quality_band, read_scenes
 from headscarp.tiles.series import has_frames, read_series
 
 
@@ -76,6 +77,7 @@ class TileReader:
         self._traces = [self.stack.get(TRACE + name) for name in TRACES]
         self.series = read_series(self.stack) if has_frames(self.stack) else None
         self.scenes = read_scenes(self.stack, self.bands) if is_scenarios(self.stack) else None
+        self._quality = quality_band(self.stack) if self.scenes and self.series else None
 
     def read(self, tile: Tile) -> TilePixels:
         """The pixels of tile.read_window, which may hang over the raster by any amount."""
@@ -88,14 +90,30 @@ class TileReader:
         x = np.empty((*front, len(self.bands), window.height, window.width), np.float32)
         for i, array in enumerate(self._arrays):
             _spread(read_window(array, span, sample=tile.sample), *take, x[..., i, :, :])
+        if self._quality is not None:
+            self._hide_clouds(x, self._quality, span, take, tile.sample)
         valid = self._valid_of(x, span, take, tile.sample)
         _blank(x, ~valid, self._fills)
         valid &= _on_raster(window, self.shape)
-        facts = self._facts(x, tile.sample) if self.scenes is None else self._scene(tile.sample, span, take, valid)
+        facts = self._facts(x, tile.sample)
+        if self.scenes is not None:
+            facts = {name: facts[name] for name in ("days", "present") if name in facts}
+            facts |= self._scene(tile.sample, span, take, valid)
         counts = self._counts(tile, valid)
         if any(band is not None for band in self._traces):
             facts["traces"] = self._shown(tile.sample, span, take, counts)
         return TilePixels(x, valid, self._labels(tile, counts), **facts)
+
+    def _hide_clouds(
+        self, x: np.ndarray, quality: Band, span: Window, take: tuple[np.ndarray, np.ndarray], sample: int
+    ) -> None:
+        """Pictures before a task show the ground: what clouds hide in a frame is missing there."""
+        codes = np.empty((x.shape[0], *x.shape[-2:]), np.uint8)
+        _spread(read_window(self.stack[quality.name], span, sample=sample), *take, codes)
+        hidden = ~clear_looks(codes, quality)
+        for i, (band, array) in enumerate(zip(self.bands, self._arrays, strict=True)):
+            if "time" in array.dims and band.kind == "continuous" and band.name not in BACKSCATTER:
+                x[:, i][hidden] = np.nan
 
     def _shown(self, sample: int, span: Window, take: tuple[np.ndarray, np.ndarray], counts: np.ndarray) -> np.ndarray:
         """(K, H, W) what was mapped of each trace, NaN where nothing was or labels do not count."""

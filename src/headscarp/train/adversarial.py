@@ -101,7 +101,7 @@ def step(play: Play, batch: Batch, fabric: Fabric, clip_norm: float | None) -> t
     Both ways of BicycleGAN: what came is encoded and made again from its z (L1, KL), and from a z out of nothing comes
     a future whose z is to be found again (the encoder holds still for that). Critics are judged by squares (LSGAN).
     """
-    net, critic = play.net, play.critic
+    net, critic, batch = play.net, play.critic, play.net.as_picture(batch)
     with fabric.autocast():
         planes, counts = net.pictured_of(batch)
         features, told = net.features(batch), net.told(batch)

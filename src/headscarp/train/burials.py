@@ -47,8 +47,8 @@ from headscarp.tiles.reader import TileReader
 from headscarp.tiles.sampling import batches
 from headscarp.tiles.splits import split_from_json
 from headscarp.tiles.tiling import whole_tile
+from headscarp.train.cases import Case, cases_of
 from headscarp.train.simulated import SimulatedPlaces
-from headscarp.train.suites import Case, cases_of
 
 SAMPLES, STORMS = 16, 64
 ANGLE, STEEP, TRUE_SOURCES, LAW, CONSTANT = (

@@ -26,6 +26,7 @@ from headscarp.core.stack import LABEL, label_names, with_label
 from headscarp.evaluation.evaluate import counted_in_words, evaluate
 from headscarp.evaluation.metrics import best_f1_threshold
 from headscarp.nets import NETS, weights_of
+from headscarp.nets.futures import FutureNet
 from headscarp.nets.net import Net
 from headscarp.tiles.pairs import as_scenes, is_pairs
 from headscarp.tiles.sampling import STRATEGIES
@@ -38,6 +39,7 @@ from headscarp.train.judging import judged_bundle
 from headscarp.train.kinds import judged_kinds
 from headscarp.train.lesson import Ground
 from headscarp.train.log import EVENTS, HISTORY, EpochLog
+from headscarp.train.spread import spread_bundle
 from headscarp.train.stage import cache_of, open_ground, trained_net
 from headscarp.train.suites import judged_futures
 
@@ -67,8 +69,8 @@ def fit(
     overwrite: replace what `out` holds.
 
     A net with `aligned_from` whose "aligned" features are not named is preceded by a training of that other net.
-    Calibration (not of nets that learn nothing) and threshold are fitted on validation pixels. Raises OutputError,
-    SplitError, TrainingError, and JournalError where `resume` finds another training.
+    Calibration (not of nets that learn nothing), threshold and the spread of futures are fitted on validation pixels.
+    Raises OutputError, SplitError, TrainingError, and JournalError where `resume` finds another training.
     Method: Hajimoradlou, Roberti and Poole (2019).
     """
     config, out = config or FitConfig(), Path(out)
@@ -167,8 +169,9 @@ def _judged(net: Net, name: str, ground: Ground, config: FitConfig, made: Mappin
         return judged_bundle(bundle, net, ground.stack, ground.split)
     if net.judges_classes:
         return judged_kinds(bundle, net, ground.stack, ground.split)
-    if net.makes_pictures:
-        return judged_futures(bundle, net, ground.stack, ground.split)
+    if isinstance(net, FutureNet):
+        judged = spread_bundle if net.by_chance and config.calibration != "none" else judged_futures
+        return judged(bundle, net, ground.stack, ground.split)
     if net.own_threshold is not None and not label_names(ground.stack):
         return replace(bundle, threshold=net.own_threshold)
     with tempfile.TemporaryDirectory() as folder:  # the net is asked once, though calibrated figures come after others

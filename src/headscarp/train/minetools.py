@@ -165,7 +165,7 @@ def _beside(bundle: Bundle, stack: xr.Dataset, scenes: xr.Dataset) -> tuple[str,
         raise BundleError(
             f"the bundle holds the net {bundle.net!r}, which says nothing of sites; give one of kind, vae or direct"
         )
-    frames = NETS[bundle.net].frames
+    frames = NETS[bundle.net].reads(bundle.arguments)
     check_fits(bundle, scenes if frames == "none" or "time" not in stack.dims else stack)
     return role, net
 

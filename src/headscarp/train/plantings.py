@@ -40,8 +40,8 @@ from headscarp.tiles.reader import TileReader
 from headscarp.tiles.sampling import batches
 from headscarp.tiles.splits import split_from_json, split_given
 from headscarp.tiles.tiling import whole_tile
+from headscarp.train.cases import Case, cases_of
 from headscarp.train.simulated import SimulatedPlaces
-from headscarp.train.suites import Case, cases_of
 
 PHYSICS, RANDOM, STEEPEST, RISKIEST, SAFETY, LAW = "physics", "random", "steepest", "riskiest", "safety", "law"
 BUDGET_HA = 3.0

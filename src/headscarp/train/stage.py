@@ -17,6 +17,8 @@ from headscarp.core.stack import feature_bands, with_label
 from headscarp.nets import NETS, make_net
 from headscarp.nets.net import Net, Statistics
 from headscarp.tiles.dataset import cache_stack
+from headscarp.tiles.scenes import picture_bands
+from headscarp.tiles.series import has_frames
 from headscarp.tiles.splits import Split, read_split
 from headscarp.tiles.statistics import training_statistics
 from headscarp.train.adversarial import train_adversarially
@@ -77,7 +79,10 @@ def trained_net(
     """
     settings = config.for_loop(NETS[name].schedule)
     check_frames(NETS[name], ground.stack)
-    bands = feature_bands(ground.stack)
+    bands = picture_bands(ground.stack) if NETS[name].makes_pictures else feature_bands(ground.stack)
+    own = dict(config.net_arguments if arguments is None else arguments)
+    if NETS[name].makes_pictures and has_frames(ground.stack):
+        own["frames"] = ground.stack.sizes["time"]
     if not config.allow_generated:
         check_not_generated(ground.stack)
     if statistics is None:
@@ -91,7 +96,7 @@ def trained_net(
             bands,
             resolution_m=stack_resolution_m(ground.stack),
             statistics=statistics,
-            arguments=dict(config.net_arguments if arguments is None else arguments),
+            arguments=own,
         )
         if NETS[name].schedule.epochs == 0:
             return net.eval(), Standing(settings.learning_rate)

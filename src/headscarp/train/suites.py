@@ -20,8 +20,7 @@ from headscarp.core.domains import REFLECTANCE
 from headscarp.core.errors import BundleError
 from headscarp.core.progress import progress
 from headscarp.core.provenance import made_by
-from headscarp.core.samples import GROUP
-from headscarp.core.scenarios import AFTER, CHANGED, TASK, check_scenarios
+from headscarp.core.scenarios import AFTER, CHANGED, check_scenarios
 from headscarp.core.stack import LABEL, fingerprint
 from headscarp.evaluation.opened import open_to_judge
 from headscarp.evaluation.suites import Suite, Suites, case_values, suite_scores, truth_rank
@@ -33,8 +32,10 @@ from headscarp.tiles.dataset import as_stack
 from headscarp.tiles.pairs import as_scenes, is_pairs
 from headscarp.tiles.reader import TileReader
 from headscarp.tiles.sampling import batches
+from headscarp.tiles.scenes import Places, picture_before
 from headscarp.tiles.splits import Split
 from headscarp.tiles.tiling import whole_tile
+from headscarp.train.cases import Case, cases_of
 
 SAMPLES, VALIDATION_SAMPLES = 16, 10
 COPY, NEAREST, LAW = "copy_the_input", "nearest_pair", "law"
@@ -43,15 +44,6 @@ _BATCH = 16
 _CERTAIN = ("identity",)
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Case:
-    """A place under a task: samples of the stack that are its futures, rising."""
-
-    place: str
-    task: str
-    samples: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -125,8 +117,8 @@ def judge_suites(
     examples: dict[str, Example] = {}
     alike: dict[str, tuple[Example, ...]] = {}
     for part in [part for part in parts if split.part(part)]:
-        cases, training = cases_of(stack, split, part), cases_of(stack, split, "train")
-        judge = _Judge(stack, net, seed)
+        judge = SuiteJudge(stack, net, seed)
+        cases, training = judge.cases(split, part), judge.cases(split, "train")
         found = {bundle.net: judge.of_net(cases, fit.bands, samples=samples, workers=workers or 2, name=bundle.net)}
         found |= judge.of_opponents(cases, training)
         rows += judge.rows(found, cases, split.kind, part)
@@ -148,26 +140,19 @@ def judge_suites(
 def judged_futures(bundle: Bundle, net: Net, stack: xr.Dataset, split: Split) -> Bundle:
     """The bundle with metrics of the validation part; a pixel counts as changed from one half on."""
     assert isinstance(net, FutureNet)
-    cases, judge = cases_of(stack, split, "validation"), _Judge(stack, net, 0)
+    judge = SuiteJudge(stack, net, 0)
+    cases = judge.cases(split, "validation")
     found = judge.of_net(cases, bundle.bands, samples=VALIDATION_SAMPLES, workers=2, name=bundle.net)
     rows = judge.rows({bundle.net: found}, cases, split.kind, "validation")
     return replace(bundle, threshold=0.5, metrics=tuple(vars(row) for row in rows))
 
 
-def cases_of(stack: xr.Dataset, split: Split, part: str) -> list[Case]:
-    """The places and tasks of a part, in the order of their first samples."""
-    names, tasks = (stack[name].to_numpy().astype(object) for name in (GROUP, TASK))
-    held: dict[tuple[str, str], list[int]] = {}
-    for sample in sorted({p.sample for p in split.part(part)}):
-        held.setdefault((str(names[sample]), str(tasks[sample])), []).append(sample)
-    return [Case(place, task, tuple(samples)) for (place, task), samples in held.items()]
-
-
-class _Judge:
+class SuiteJudge:
     """Reads what came, and lays beside it what the net and its opponents say."""
 
     def __init__(self, stack: xr.Dataset, net: FutureNet, seed: int) -> None:
         self.stack, self.net, self.seed = stack, net, seed
+        self.places = Places(stack, net.change)
         self.label = CHANGED if CHANGED in stack else LABEL
         if not {"red", "nir"} <= set(net.change):
             raise BundleError(
@@ -175,15 +160,19 @@ class _Judge:
             )
         self.red, self.nir = net.change.index("red"), net.change.index("nir")
 
+    def cases(self, split: Split, part: str) -> list[Case]:
+        """`cases_of`, less the places that no frame of a series shows."""
+        return [case for case in cases_of(self.stack, split, part) if self.places.is_seen(case.samples[0])]
+
     def came(self, sample: int) -> Suite:
         """What a place looks like after its task."""
         bands = [self.stack[AFTER + name][sample].to_numpy() for name in self.net.change]
         changed = self.stack[self.label][sample].to_numpy() == 1
-        return self._suite(np.stack([*bands, changed])[None])
+        return self._suite(np.stack([*bands, changed])[None], sample)
 
     def before(self, sample: int) -> Floats:
-        """(K + 1, H, W) what it looked like before, changed nowhere."""
-        bands = [self.stack[name][sample].to_numpy() for name in self.net.change]
+        """(K + 1, H, W) what it looked like before, changed nowhere; NaN where no frame of a series shows it."""
+        bands = self.places.before(sample)
         return np.stack([*bands, np.zeros_like(bands[0])]).astype(np.float64)
 
     def of_net(self, cases: Sequence[Case], bands: Sequence[Band], *, samples: int, workers: int, name: str) -> Suites:
@@ -203,7 +192,7 @@ class _Judge:
                 made += list(np.stack(suite, axis=1))
                 bar.advance(len(batch.tiles))
         return [
-            [(self._suite(pictures), self.came(s)) for s in case.samples]
+            [(self._suite(pictures, s), self.came(s)) for s in case.samples]
             for case, pictures in zip(cases, made, strict=True)
         ]
 
@@ -215,14 +204,16 @@ class _Judge:
         for case in cases:
             came = [self.came(s) for s in case.samples]
             before = self.before(case.samples[0])
-            found[COPY].append([(self._suite(before[None]), one) for one in came])
+            first = case.samples[0]
+            found[COPY].append([(self._suite(before[None], first), one) for one in came])
             alike = [i for i, other in enumerate(training) if other.task == case.task]
             if alike:
                 look = self._look(case.samples[0])
                 best = training[min(alike, key=lambda i: float((((looks[i] - look) / scale) ** 2).sum()))]
                 theirs = self.before(best.samples[0])
-                laid = np.stack([before + self.came(s).pictures[0] - theirs for s in best.samples])
-                found[NEAREST].append([(self._suite(laid), one) for one in came])
+                # What nobody has seen of either place is taken not to change.
+                laid = before + np.nan_to_num(np.stack([self.came(s).pictures[0] - theirs for s in best.samples]))
+                found[NEAREST].append([(self._suite(laid, first), one) for one in came])
         if self.stack.attrs.get("simulated") and all(len(case.samples) > 1 for case in cases):
             found[LAW] = [self._others(case) for case in cases]
         return {name: suites for name, suites in found.items() if len(suites) == len(cases)}
@@ -281,18 +272,19 @@ class _Judge:
         return Example(self.before(case.samples[0]), came, suite[0][0].pictures)
 
     def _identity(self, suites: Sequence[tuple[Suite, Suite]], case: Case) -> float:
-        return float(np.abs(suites[0][0].pictures[:, :-1] - self.before(case.samples[0])[:-1]).mean())
+        said, before = suites[0][0], self._suite(self.before(case.samples[0])[None], case.samples[0])
+        return float(np.abs(said.scored[:, :-1] - before.scored[:, :-1]).mean())
 
     def _others(self, case: Case) -> list[tuple[Suite, Suite]]:
         came = [self.came(s) for s in case.samples]
         all_ = np.concatenate([one.pictures for one in came])
-        return [(self._suite(np.delete(all_, i, axis=0)), one) for i, one in enumerate(came)]
+        first = case.samples[0]
+        return [(self._suite(np.delete(all_, i, axis=0), first), one) for i, one in enumerate(came)]
 
     def _look(self, sample: int) -> Floats:
         """Mean and spread of what can be seen of a place before."""
-        names = [name for name in (*REFLECTANCE, "slope") if name in self.stack]
-        planes = [self.stack[name][sample].to_numpy() for name in names]
+        planes = picture_before(self.stack, [name for name in (*REFLECTANCE, "slope") if name in self.stack], sample)
         return np.array([f(plane) for plane in planes for f in (np.nanmean, np.nanstd)])
 
-    def _suite(self, pictures: NDArray[np.floating]) -> Suite:
-        return Suite(np.asarray(pictures, np.float64), self.red, self.nir)
+    def _suite(self, pictures: NDArray[np.floating], sample: int) -> Suite:
+        return Suite(np.asarray(pictures, np.float64), self.red, self.nir, self.places.seen(sample))

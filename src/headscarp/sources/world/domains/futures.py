@@ -2,10 +2,11 @@
 
 Where a task begins follows from the ground as it can be seen; how far it goes and its outline are drawn for each
 future. Picture before and after share sun, season, soil moisture and sensor noise, so they differ where the task was
-done and nowhere else; "no_change" is the same place in another year, with moisture and noise of its own. Nothing here
-is a real place.
+done and nowhere else; "no_change" is the same place in another year, with moisture and noise of its own. What was
+before is one clear picture, or a series of frames under clouds (`past`). Nothing here is a real place.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -27,8 +28,9 @@ from headscarp.sources.world.domains.ground import (
     draw_noise,
     draw_place,
 )
+from headscarp.sources.world.domains.past import past_frames, seen_again
 from headscarp.sources.world.domains.regions import REGIONS
-from headscarp.sources.world.domains.simulate import LANDSAT_UTC, Look, Site, draw_site, sample_seed
+from headscarp.sources.world.domains.simulate import BEFORE_DAYS, LANDSAT_UTC, Look, Site, draw_site, sample_seed
 from headscarp.sources.world.domains.slides import draw_slides, open_ground, untouched, with_trees
 from headscarp.sources.world.domains.stories import CLEARED, CUT, NEVER, PIT, SCAR, Story
 from headscarp.sources.world.domains.weather import CAPACITY, POROSITY, WILTING, warm_day
@@ -40,6 +42,10 @@ _ASH_SEEN = 0.12
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
+StoryOn = Callable[[float], Story]
+"""The story that is seen on a day from the cut-off."""
+View = Callable[..., Floats]
+"""(6, y, x) reflectance of a place under the story of a day; with other seed and moisture that of another year."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,8 @@ def draw_scene(region: str, number: int, look: Look) -> Site:
     site = draw_site(region, number, look)
     rng = np.random.default_rng([*sample_seed(region, number, look), 21])
     day = warm_day(REGIONS[region]) + int(rng.integers(-_SEASON_DAYS, _SEASON_DAYS + 1))
-    return replace(site, cutoff=date(site.cutoff.year, 1, 1) + timedelta(days=day))
+    cutoff = date(site.cutoff.year, 1, 1) + timedelta(days=day)
+    return replace(site, begins=cutoff - timedelta(days=BEFORE_DAYS), cutoff=cutoff)
 
 
 def after_days(site: Site, look: Look, task: str) -> float:
@@ -77,14 +84,13 @@ def simulate_future(site: Site, look: Look, task: str, future: int) -> dict[str,
     seed = sample_seed(site.region, site.number, look)
     place = scene_place(site, look)
     rng = np.random.default_rng([*seed, 23, TASKS.index(task), future])
-    moisture = _moisture(np.random.default_rng([*seed, 24]))
-    before = _seen(site, place, untouched(place), seed, moisture)
+    before, view = (_clear_picture if not look.series else _series)(site, look, place)
     changed, source = np.zeros(place.shape, np.bool_), np.zeros(place.shape, np.uint8)
     if task == "identity":
-        after = before
+        after = view(place, None)
     elif task == "no_change":
         other = (*seed[:-1], seed[-1] + 1_000_003 * (1 + future))
-        after = _seen(site, place, untouched(place), other, _moisture(rng))
+        after = view(place, None, seed=other, moisture=_moisture(rng))
     else:
         if task == "rain" and look.slides:
             slides = draw_slides(place, rng)
@@ -93,9 +99,9 @@ def simulate_future(site: Site, look: Look, task: str, future: int) -> dict[str,
             ending = _TASKS[task](place, rng)
         changed = ending.changed
         grown = _grown(place, ending, after_days(site, look, task))
-        after = _seen(site, grown, _story(grown, ending, after_days(site, look, task)), seed, moisture)
+        after = view(grown, lambda day: _story(grown, ending, day - after_days(site, look, task)))
     return {
-        **dict(zip(REFLECTANCE, before, strict=True)),
+        **before,
         "elevation": place.elevation_m,
         "slope": place.slope_deg,
         **{AFTER + name: plane for name, plane in zip(REFLECTANCE, after, strict=True)},
@@ -110,6 +116,29 @@ def scene_place(site: Site, look: Look) -> Place:
     return replace(draw_place(REGIONS[site.region], look.side_px, site.elevation_m, rng), roots=look.roots)
 
 
+def _clear_picture(site: Site, look: Look, place: Place) -> tuple[dict[str, Any], View]:
+    """The bands before under a clear sky, and what sees the same place again, or another, at the same moment."""
+    seed = sample_seed(site.region, site.number, look)
+    usual = _moisture(np.random.default_rng([*seed, 24]))
+
+    def view(
+        ground: Place, story_on: StoryOn | None, *, seed: tuple[int, ...] = seed, moisture: float = usual
+    ) -> Floats:
+        return _seen(site, ground, story_on(_DAY) if story_on else untouched(ground), seed, moisture)
+
+    return dict(zip(REFLECTANCE, view(place, None), strict=True)), view
+
+
+def _series(site: Site, look: Look, place: Place) -> tuple[dict[str, Any], View]:
+    """The bands and facts of past frames, and what sees their newest clear values again."""
+    past = past_frames(site, look, scene_place)
+
+    def view(ground: Place, story_on: StoryOn | None, **other: Any) -> Floats:
+        return seen_again(past, site, look, ground, story_on or (lambda _: untouched(ground)), **other)
+
+    return past.arrays, view
+
+
 def _seen(site: Site, place: Place, story: Story, seed: tuple[int, ...], moisture: float) -> Floats:
     """(6, y, x) reflectance under a clear sky."""
     setting = Setting(REGIONS[site.region], place, story, site.latitude, site.longitude, seed, cloudiness=0.0)
@@ -122,11 +151,12 @@ def _moisture(rng: np.random.Generator) -> float:
     return float(np.clip(rng.normal(CAPACITY, 0.05), WILTING, 0.5 * (CAPACITY + POROSITY)))
 
 
-def _story(place: Place, ending: Ending, days: float) -> Story:
+def _story(place: Place, ending: Ending, done: float) -> Story:
+    """The story of a place to which a task was done on a day from the cut-off, 0 or less."""
     story = untouched(place)
     kind = np.where(ending.changed, ending.kind, 0).astype(np.uint8)
-    day = np.where(kind > 0, np.float32(_DAY - days), NEVER).astype(np.float32)
-    ash_day = _DAY - days if ending.ash.any() else float(NEVER)
+    day = np.where(kind > 0, np.float32(done), NEVER).astype(np.float32)
+    ash_day = done if ending.ash.any() else float(NEVER)
     return replace(story, kind=kind, day=day, ash=ending.ash, ash_day=ash_day)
 
 

@@ -28,13 +28,14 @@ HISTORY_DAYS = 480
 _LANDSAT_EVERY, _RADAR_EVERY = 8, 12
 LANDSAT_UTC, _RADAR_UTC = 10.2, 18.0  # local solar time; turned into UTC by longitude
 _CHOICE_DAYS = 60
-_BEFORE_DAYS = HISTORY_DAYS + 120  # the first months let the soil forget how wet it began
+BEFORE_DAYS = HISTORY_DAYS + 120  # the first months let the soil forget how wet it began
 _ALIKE = {10: 0.8, 30: 0.5}
 """Share of the rain of a place that falls alike at so many kilometres; the series `rain_10km` and `rain_30km`."""
 _FADE_DAYS = 160.0
 _ONE_SENSOR, _SHORT = 0.1, 0.25
 
 Arrays = dict[str, Any]
+Passes = list[tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ class Site:
 class Look:
     """How samples are made: seed, frames (slots), side_px, years of the cut-off (first, last). cloudiness: factor on
     the clouds of each region. future: which of the endless futures comes true. roots: as in `Place`.
-    slides: whether rain in scenarios starts slides by the law, which run (`slides`), instead of patches."""
+    slides: whether rain in scenarios starts slides by the law, which run (`slides`), instead of patches. series: slots
+    of past frames that scenarios begin with; 0: one clear picture."""
 
     seed: int = 0
     frames: int = 12
@@ -70,6 +72,7 @@ class Look:
     future: int = 0
     roots: float = 1.0
     slides: bool = False
+    series: int = 0
 
 
 def draw_site(region: str, number: int, look: Look) -> Site:
@@ -82,13 +85,13 @@ def draw_site(region: str, number: int, look: Look) -> Site:
         raise RecipeError(f"there is no simulated region {region!r}; there are {', '.join(REGIONS)}")
     climate, rng = REGIONS[region], _rng(region, number, look, 0)
     first, last = date(look.years[0], 1, 1), date(look.years[1], 12, 31) - timedelta(days=_CHOICE_DAYS)
-    begins = first + timedelta(days=int(rng.integers((last - first).days + 1)) - _BEFORE_DAYS)
+    begins = first + timedelta(days=int(rng.integers((last - first).days + 1)) - BEFORE_DAYS)
     site = Site(
         region,
         number,
         CLASSES[number % len(CLASSES)],
         begins,
-        begins + timedelta(days=_BEFORE_DAYS),
+        begins + timedelta(days=BEFORE_DAYS),
         float(rng.uniform(*climate.latitude)),
         float(rng.uniform(*climate.longitude)),
         float(rng.uniform(*climate.elevation_m)),
@@ -96,7 +99,7 @@ def draw_site(region: str, number: int, look: Look) -> Site:
     if (number // len(CLASSES)) % 2:
         return site
     rain = past_days(replace(site, cutoff=site.cutoff + timedelta(days=_CHOICE_DAYS)), look).rain_mm_per_day[0]
-    two_days = rain[_BEFORE_DAYS:] + rain[_BEFORE_DAYS - 1 : -1]
+    two_days = rain[BEFORE_DAYS:] + rain[BEFORE_DAYS - 1 : -1]
     return replace(site, cutoff=site.cutoff + timedelta(days=int(np.argmax(two_days)) + 1))
 
 
@@ -116,7 +119,7 @@ def simulate_sample(site: Site, look: Look) -> Arrays:
     event = draw_event(law, place, story, weather, coming)
     rain = past.rain_mm_per_day[0, -SERIES_DAYS:]
     return {
-        **_frames(site, look, place, story, past.soil_moisture[0]),
+        **see_frames(site, look, draw_passes(site, look), place, story, past.soil_moisture[0]),
         "elevation": place.elevation_m,
         "slope": place.slope_deg,
         "landslide": event.slid.astype(np.uint8),
@@ -147,7 +150,9 @@ def past_days(site: Site, look: Look) -> Days:
     return simulate_days(REGIONS[site.region], first, count, DRY, _rng(site.region, site.number, look, 3))
 
 
-def _frames(site: Site, look: Look, place: Place, story: Story, moisture: NDArray[np.float32]) -> Arrays:
+def see_frames(
+    site: Site, look: Look, passes: Passes, place: Place, story: Story, moisture: NDArray[np.float32]
+) -> Arrays:
     """The bands of all slots and what is told of each frame. moisture: (days,) up to the cut-off."""
     shape = (look.frames, look.side_px, look.side_px)
     seed = sample_seed(site.region, site.number, look)
@@ -158,10 +163,10 @@ def _frames(site: Site, look: Look, place: Place, story: Story, moisture: NDArra
     facts = {name: np.full(look.frames, np.nan, np.float32) for name in FRAME_FACTS if name != "sensor"}
     sensor = np.zeros(look.frames, np.uint8)
     midnight = datetime(site.cutoff.year, site.cutoff.month, site.cutoff.day)
-    for slot, (day, which) in enumerate(_passes(site, look)):
+    for slot, (day, which) in enumerate(passes):
         hour = (LANDSAT_UTC if which == 1 else _RADAR_UTC) - site.longitude / 15.0
         moment = moment_of(midnight, float(day), hour % 24.0)
-        before = moisture[len(moisture) + day - 29 : len(moisture) + day + 1]
+        before = moisture_before(moisture, day)
         facts["days"][slot], sensor[slot] = day, which
         if SENSORS[which - 1] == "sentinel1":
             echoes[:, slot] = see_sentinel1(setting, float(day), moment, before)
@@ -175,16 +180,21 @@ def _frames(site: Site, look: Look, place: Place, story: Story, moisture: NDArra
     return {**bands, CLOUD: quality, **facts, "sensor": sensor}
 
 
-def _passes(site: Site, look: Look) -> list[tuple[int, int]]:
+def moisture_before(moisture: NDArray[np.float32], day: int) -> NDArray[np.float32]:
+    """(30,) of the days up to a frame. moisture: (days,) up to the cut-off. day: from it, below 0."""
+    return moisture[len(moisture) + day - 29 : len(moisture) + day + 1]
+
+
+def draw_passes(site: Site, look: Look, *, radar: bool = True) -> Passes:
     """Day from the cut-off (< 0) and sensor of each frame, oldest first: those of two orbits, the later the likelier.
 
-    Some places have one sensor only, and some fewer frames than there are slots.
+    Some places have one sensor only, and some fewer frames than there are slots. Without radar all are of Landsat.
     """
     rng = _rng(site.region, site.number, look, 7)
     days = [(-int(day), 1) for day in np.arange(1 + rng.integers(_LANDSAT_EVERY), HISTORY_DAYS, _LANDSAT_EVERY)]
-    radar = [(-int(day), 2) for day in np.arange(1 + rng.integers(_RADAR_EVERY), HISTORY_DAYS, _RADAR_EVERY)]
+    echoes = [(-int(day), 2) for day in np.arange(1 + rng.integers(_RADAR_EVERY), HISTORY_DAYS, _RADAR_EVERY)]
     one = rng.random()
-    found = days if one < _ONE_SENSOR else radar if one < 2 * _ONE_SENSOR else days + radar
+    found = days if one < _ONE_SENSOR or not radar else echoes if one < 2 * _ONE_SENSOR else days + echoes
     count = int(rng.integers(1, look.frames + 1)) if rng.random() < _SHORT else look.frames
     weight = np.exp(np.array([day for day, _ in found]) / _FADE_DAYS)
     chosen = rng.choice(len(found), min(count, len(found)), replace=False, p=weight / weight.sum())

@@ -1,0 +1,159 @@
+"""Laws of how wide futures are drawn: 1 changes nothing, more is wider, and validation places alone decide."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scenes import build_scenes
+from test_future_nets import IDENTITY, MINING, RAIN, new_net, world
+
+from headscarp.core.bundle import open_bundle
+from headscarp.core.errors import BundleError, RecipeError
+from headscarp.core.tile import Tile, Window
+from headscarp.nets import net_from_bundle
+from headscarp.tiles.splits import split_from_json
+from headscarp.train.config import FitConfig
+from headscarp.train.fit import fit
+from headscarp.train.spread import FACTORS, best_factor, with_spread
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+BY_CHANCE = pytest.mark.parametrize("name", ["flow", "cgan"])
+ARGUMENTS = {"flow": {"base": 4, "levels": 1, "steps": 2}, "cgan": {"base": 4, "levels": 1, "latents": 2}}
+
+
+def ones(name, factor=1.0):
+    return [factor] * (2 if name == "flow" else 1)
+
+
+def drawn(net, batch, many=6):
+    with torch.no_grad():
+        return torch.stack(list(net.imagined(batch, range(many))))
+
+
+@BY_CHANCE
+def test_a_factor_of_one_leaves_every_bit_as_it_was(name):
+    batch = world(2, 0)
+    plain, told = new_net(name), new_net(name, spread={"mining": ones(name)})
+    assert torch.equal(drawn(plain, batch), drawn(told, batch))
+    assert "spread" not in plain.arguments()
+
+
+@BY_CHANCE
+def test_more_is_wider_and_nothing_is_one_future(name):
+    batch = world(2, 0)
+    spread = [
+        float(drawn(new_net(name, spread={"mining": ones(name, factor)}), batch).std(dim=0).mean())
+        for factor in (0.0, 0.5, 1.0, 2.0)
+    ]
+    assert spread[0] < 1e-6
+    assert spread == sorted(spread)
+    assert spread[3] > 1.2 * spread[2]
+
+
+@BY_CHANCE
+def test_each_task_has_a_factor_of_its_own(name):
+    net, plain = new_net(name, spread={"mining": ones(name, 2.0)}), new_net(name)
+    batch = replace(world(3, 0), task=torch.tensor([MINING, RAIN, IDENTITY]))
+    wide, narrow = drawn(net, batch), drawn(plain, batch)
+    assert torch.equal(wide[:, 1:], narrow[:, 1:])
+    assert not torch.equal(wide[:, 0], narrow[:, 0])
+
+
+@BY_CHANCE
+def test_wide_futures_belong_to_places_whatever_the_tile_and_the_order(name):
+    net, batch = new_net(name, spread={"mining": ones(name, 1.5)}), world(1, 0, side=64)
+    tile = Tile(Window(16, 16, 32, 32), 16, sample=0)
+    cut = replace(batch, x=batch.x[..., 0:64, 0:64], tiles=(tile,), valid=batch.valid, y=None, after=None)
+    with torch.no_grad():
+        one, other = (net.picture(batch, 3), list(net.pictures(cut, (5, 3)))[1])
+    inner = slice(28, 36)
+    torch.testing.assert_close(one[..., inner, inner], other[..., inner, inner], rtol=1e-4, atol=1e-5)
+
+
+def test_the_spread_of_flow_has_two_kinds_of_chance():
+    batch = world(2, 0)
+    near, far = (drawn(new_net("flow", spread={"mining": of}), batch) for of in ([2.0, 1.0], [1.0, 2.0]))
+    assert not torch.equal(near, far)
+
+
+@BY_CHANCE
+def test_factors_that_cannot_be_are_refused(name):
+    for spread, words in (({"mining": [1.0] * 3}, "give"), ({"mining": ones(name, -1.0)}, "from 0 to 10")):
+        with pytest.raises(RecipeError, match=words):
+            new_net(name, spread=spread)
+    with pytest.raises(RecipeError, match="ploughing"):
+        new_net(name, spread={"ploughing": ones(name)})
+
+
+def scored(area, ndvi, held_area, held_ndvi):
+    return {"crps_area": area, "crps_ndvi": ndvi, "coverage_80_area": held_area, "coverage_80_ndvi": held_ndvi}
+
+
+def test_the_best_factor_scores_well_and_then_holds_rightly():
+    narrow, right = scored(0.1, 0.05, 0.5, 0.5), scored(0.1, 0.05, 0.8, 0.78)
+    wide, bad = scored(0.1, 0.05, 0.97, 0.99), scored(0.13, 0.05, 0.8, 0.8)
+    assert best_factor({1.0: narrow, 1.25: right, 1.5: wide}) == 1.25
+    assert best_factor({1.0: narrow, 1.25: bad}) == 1.0  # rightly held, but said worse
+    assert best_factor({1.0: narrow, 1.25: scored(0.08, 0.05, 0.5, 0.5), 1.5: right}) == 1.25  # said better
+    assert best_factor(dict.fromkeys(FACTORS, narrow)) == 1.0
+    assert best_factor(dict.fromkeys(FACTORS, scored(0.0, 0.02, 1.0, 0.8))) == 1.0  # nothing changes under no_change
+
+
+@pytest.fixture(scope="module", params=["flow", "cgan"])
+def trained(tmp_path_factory, request):
+    folder = tmp_path_factory.mktemp("trained")
+    scenes = build_scenes(folder / "scenes.zarr")
+    config = FitConfig(epochs=1, workers=1, calibration="none", net_arguments=ARGUMENTS[request.param])
+    fit(scenes, net=request.param, out=folder / "net", config=config)
+    return folder / "net", scenes.load()
+
+
+def test_only_validation_places_decide(trained):
+    path, scenes = trained
+    chosen = with_spread(path, scenes)
+    others = {p.sample for part in ("train", "test") for p in split_from_json(chosen.split).part(part)}
+    poisoned = scenes.copy(deep=True)
+    for name in ("after_red", "after_nir"):
+        poisoned[name][sorted(others)] = np.float32(0.9)
+    poisoned["changed"][sorted(others)] = 1
+    again = with_spread(path, poisoned)
+    assert again.arguments == chosen.arguments
+    assert again.metrics == chosen.metrics
+    assert {row["part"] for row in chosen.metrics} == {"validation"}
+
+
+def test_a_bundle_without_factors_draws_as_it_did_and_keeps_its_weights(trained):
+    path, scenes = trained
+    plain, wide = open_bundle(path), with_spread(path, scenes)
+    assert "spread" not in plain.arguments
+    assert all(np.array_equal(plain.weights[name], wide.weights[name]) for name in plain.weights)
+    batch = replace(world(1, 0), x=torch.tensor(np.stack([scenes[b.name].to_numpy()[:1] for b in plain.bands], axis=1)))
+    spread = {"mining": ones(plain.net, 2.0)}
+    told = replace(plain, arguments={**plain.arguments, "spread": spread})
+    assert not torch.equal(drawn(net_from_bundle(plain), batch), drawn(net_from_bundle(told), batch))
+    back = replace(told, arguments={**told.arguments, "spread": {"mining": ones(plain.net)}})
+    assert torch.equal(drawn(net_from_bundle(plain), batch), drawn(net_from_bundle(back), batch))
+
+
+def test_fit_chooses_unless_calibration_is_none(trained, tmp_path, monkeypatch):
+    path, scenes = trained
+    looked = []
+    monkeypatch.setattr(
+        "headscarp.train.spread.chosen_spread",
+        lambda net, *_: looked.append(1) or {"mining": ones(net.__class__.__name__.lower(), 2.0)},
+    )
+    net = open_bundle(path).net
+    config = FitConfig(epochs=1, workers=1, net_arguments=ARGUMENTS[net])
+    made = fit(scenes, net=net, out=tmp_path / "net", config=config)
+    assert looked == [1]
+    assert made.arguments["spread"] == {"mining": ones(net, 2.0)}
+
+
+def test_a_net_without_chance_has_no_spread(tmp_path):
+    scenes = build_scenes(tmp_path / "scenes.zarr")
+    config = FitConfig(epochs=1, workers=1, net_arguments={"base": 4, "levels": 1})
+    fit(scenes, net="direct", out=tmp_path / "net", config=config)
+    with pytest.raises(BundleError, match="take flow or cgan"):
+        with_spread(tmp_path / "net", scenes)
