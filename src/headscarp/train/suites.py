@@ -151,6 +151,7 @@ class SuiteJudge:
     """Reads what came, and lays beside it what the net and its opponents say."""
 
     def __init__(self, stack: xr.Dataset, net: FutureNet, seed: int) -> None:
+        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster on the CPU
         self.stack, self.net, self.seed = stack, net, seed
         self.places = Places(stack, net.change)
         self.label = CHANGED if CHANGED in stack else LABEL
