@@ -71,13 +71,9 @@ def interrupt(monkeypatch, place: str, count: int, job) -> None:
 def test_the_net_is_asked_once_and_its_figures_are_those_of_evaluate(net, whole, world, blocks, tmp_path, monkeypatch):
     bundle, asked, plain = open_bundle(whole / net), [], NetPredictor._asked
     monkeypatch.setattr(NetPredictor, "_asked", lambda self, batch: asked.append(batch.tiles) or plain(self, batch))
-    how = {"split": blocks, "parts": ("validation",), "workers": 1}
+    how = {"split": blocks, "parts": ("validation",)}  # with the threads of fit: one thread of torch rounds otherwise
     fresh = evaluate(bundle, world, **how)
-    for row, held in zip(fresh.rows, bundle.metrics, strict=True):  # sums over threads round by their order
-        assert asdict(row) == {
-            name: pytest.approx(value, rel=1e-6, nan_ok=True) if isinstance(value, float) else value
-            for name, value in held.items()
-        }
+    assert json.dumps([asdict(row) for row in fresh.rows]) == json.dumps([dict(row) for row in bundle.metrics])
     tiles = len(asked)
     first, second = (evaluate(bundle, world, **how, kept=tmp_path) for _ in range(2))
     assert repr(first.rows) == repr(second.rows) == repr(fresh.rows)
