@@ -12,9 +12,7 @@ import pytest
 import torch
 from encoder_files import ENCODER, FORMS, encoder_of_timm, write
 from series_world import series_world
-from typer.testing import CliRunner
 
-from headscarp.cli import app
 from headscarp.core.band import Band
 from headscarp.core.bundle import open_bundle
 from headscarp.core.domains import REFLECTANCE
@@ -31,6 +29,7 @@ from headscarp.tiles.tiling import score_tiles
 from headscarp.train.ablate import ablate
 from headscarp.train.ensemble import ensemble
 from headscarp.train.judging import judge_places
+from verbs import succeed as run
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
@@ -147,12 +146,6 @@ def test_one_lonely_frame_can_be_learned_from(tmp_path):
     one[:, 0] = True
     net.encoder.eye.weigh[1].eval()
     assert sum(net.losses(replace(batch, present=one)).values()).isfinite()
-
-
-def run(*words):
-    found = CliRunner().invoke(app, [*map(str, words)])
-    assert found.exit_code == 0, found.output
-    return found.output
 
 
 @pytest.fixture(scope="module")

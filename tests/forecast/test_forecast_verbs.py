@@ -13,6 +13,7 @@ from headscarp.train.config import FitConfig
 from headscarp.train.fit import fit
 from headscarp.train.judging import judge_places
 from headscarp.train.opponents import OPPONENTS
+from verbs import succeed as run
 
 CONFIG = """
 [train.forecast]
@@ -31,12 +32,6 @@ pytestmark = [
 
 def store(stack, path):
     stack.assign_attrs(simulated="a small world").to_zarr(path, zarr_format=3, consolidated=False)
-
-
-def run(*words):
-    found = CliRunner().invoke(app, [*map(str, words)])
-    assert found.exit_code == 0, found.output
-    return found.output
 
 
 @pytest.fixture(scope="module")

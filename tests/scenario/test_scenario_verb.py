@@ -2,17 +2,14 @@
 one line and exit code 2."""
 
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import rasterio
 from scenes import build_scenes, scene_of
-from typer.testing import CliRunner
 
 from headscarp.assemble.build import build
 from headscarp.assemble.recipe import recipe_from_dict
-from headscarp.cli import app, output
 from headscarp.core.band import Band
 from headscarp.core.bundle import open_bundle
 from headscarp.core.errors import HeadscarpWarning, StackError
@@ -24,6 +21,8 @@ from headscarp.train import loop
 from headscarp.train.config import FitConfig
 from headscarp.train.fit import fit
 from headscarp.train.suites import judge_suites
+from verbs import said as run
+from verbs import train_nets
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -41,24 +40,14 @@ net_arguments = { base = 4, levels = 1, latents = 2 }
 """
 
 
-def run(*words: object) -> SimpleNamespace:
-    done = CliRunner().invoke(app, [str(word) for word in words])
-    output.as_json = False
-    return SimpleNamespace(code=done.exit_code, text=" ".join(done.output.split()))
-
-
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     """scenes.zarr, scene.zarr (a place on a grid), flow/, direct/ and cgan/."""
     folder = tmp_path_factory.mktemp("home")
     scenes = build_scenes(folder / "scenes.zarr")
     write_stack(scene_of(scenes), folder / "scene.zarr")
-    (folder / "train.toml").write_text(CONFIG, encoding="utf-8")
-    for net in ("flow", "direct", "cgan"):
-        words = ["train", folder / "scenes.zarr", "--net", net, "--out", folder / net, "--accelerator", "cpu"]
-        done = run(*words, "--config", folder / "train.toml", "--workers", 1)
-        assert done.code == 0, done.text
-        assert "validation crps ndvi" in done.text
+    for told in train_nets(folder / "scenes.zarr", ("flow", "direct", "cgan"), CONFIG):
+        assert "validation crps ndvi" in told
     return folder
 
 

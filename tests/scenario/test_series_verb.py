@@ -1,14 +1,10 @@
 """From a recipe of scenarios with frames to futures of a place with a series, as a person does it."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import rasterio
 from series import CLOUD, build_series, series_of, with_bands
-from typer.testing import CliRunner
 
-from headscarp.cli import app, output
 from headscarp.core.bundle import open_bundle
 from headscarp.core.domains import CLOUD as CLOUD_BAND
 from headscarp.core.domains import REFLECTANCE
@@ -22,6 +18,8 @@ from headscarp.tiles.tiling import whole_tile
 from headscarp.train import loop
 from headscarp.train.config import FitConfig
 from headscarp.train.fit import fit
+from verbs import said as run
+from verbs import train_nets
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -32,23 +30,13 @@ net_arguments = { base = 4, levels = 1 }
 TOLD = {"task": "mining", "samples": 1, "workers": 1}
 
 
-def run(*words: object) -> SimpleNamespace:
-    done = CliRunner().invoke(app, [str(word) for word in words])
-    output.as_json = False
-    return SimpleNamespace(code=done.exit_code, text=" ".join(done.output.split()))
-
-
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     """scenes.zarr with five frames a place, place.zarr (a series on a grid), direct/ and cgan/."""
     folder = tmp_path_factory.mktemp("home")
     scenes = build_series(folder / "scenes.zarr")
     write_stack(series_of(scenes), folder / "place.zarr")
-    (folder / "train.toml").write_text(CONFIG, encoding="utf-8")
-    for net in ("direct", "cgan"):
-        words = ["train", folder / "scenes.zarr", "--net", net, "--out", folder / net, "--accelerator", "cpu"]
-        done = run(*words, "--config", folder / "train.toml", "--workers", 1)
-        assert done.code == 0, done.text
+    train_nets(folder / "scenes.zarr", ("direct", "cgan"), CONFIG)
     return folder
 
 
