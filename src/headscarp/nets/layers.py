@@ -80,13 +80,7 @@ class HeightAround(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """(B, F, H, W) -> (B, 1, H, W); about 0 where all around is within a metre or two."""
-        z = features[:, self.plane : self.plane + 1].double()  # squares of heights lose too much in float32
-        mean = self._around(z)
-        spread = self._around(z.square()) - mean.square()
-        return ((z - mean) / (spread.clamp(min=0) + self.floor).sqrt()).float()
-
-    def _around(self, z: torch.Tensor) -> torch.Tensor:
-        return mean_within(z, self.reach)
+        return stands_among(features[:, self.plane : self.plane + 1].double(), self.reach, self.floor)
 
 
 class StandsAround(nn.Module):
@@ -103,10 +97,15 @@ class StandsAround(nn.Module):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """(B, F, H, W) -> (B, 2 P, H, W): of each plane, then of its mean; 0 where all around is alike."""
         z = features[:, self.planes].double()
-        z = torch.cat([z, mean_within(mean_within(z, 2), 2)], dim=1)
-        mean = mean_within(z, HeightAround.reach)
-        spread = mean_within(z.square(), HeightAround.reach) - mean.square()
-        return ((z - mean) / (spread.clamp(min=0) + _ALIKE).sqrt()).float()
+        return stands_among(torch.cat([z, mean_within(mean_within(z, 2), 2)], dim=1), HeightAround.reach, _ALIKE)
+
+
+def stands_among(z: torch.Tensor, pixels: int, floor: torch.Tensor | float) -> torch.Tensor:
+    """(B, K, H, W) float32 how z, float64 since squares lose too much in float32, stands among those so many pixels to
+    each side, in their standard deviations. floor: added to their variances."""
+    mean = mean_within(z, pixels)
+    spread = mean_within(z.square(), pixels) - mean.square()
+    return ((z - mean) / (spread.clamp(min=0) + floor).sqrt()).float()
 
 
 def mean_within(z: torch.Tensor, pixels: int) -> torch.Tensor:
