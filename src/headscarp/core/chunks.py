@@ -66,11 +66,8 @@ class _Chunks(BackendArray):
 
     def __init__(self, array: Any, folder: Path, codec: str) -> None:
         self.array, self.home, self.codec = array, folder.resolve() / "c", codec
-        self.shape, self.dtype, self.chunks = (
-            array.shape,
-            array.dtype,
-            array.chunks,
-        )  # which Zarr works out anew each time
+        self.shape, self.dtype = array.shape, array.dtype
+        self.chunks = array.chunks  # which Zarr works out anew each time
 
     def __getitem__(self, key: ExplicitIndexer) -> Any:
         if isinstance(key, BasicIndexer) and all(isinstance(k, int | np.integer) or _step(k) >= 1 for k in key.tuple):

@@ -29,12 +29,12 @@ from headscarp.prediction.raster import predict
 from headscarp.prediction.slots import Source, lazy_plane, lazy_slope, side_by_side
 from headscarp.tiles.dataset import as_stack
 from headscarp.tiles.fits import check_one_place
+from headscarp.tiles.scenes import QUALITY
 from headscarp.tiles.series import with_delay
 
 MOST_FRAMES = 24
 BLOCK_PX = 512
 _SPREAD = 16
-_QUALITY = "quality"
 _Frame = tuple[int, int, float]
 """Of which stack, which frame of it, and days before the cut-off."""
 
@@ -170,7 +170,7 @@ def _plane(
         raise StackError(f"no stack has the ground band {band.name!r}, which the bundle reads; give one that has")
 
     def source(stack: xr.Dataset, frame: int) -> Source | None:
-        name = _QUALITY if band.name == CLOUD and CLOUD not in stack else band.name
+        name = QUALITY if band.name == CLOUD and CLOUD not in stack else band.name
         return (stack[name], frame) if name in stack and "time" in stack[name].dims else None
 
     return side_by_side([source(series[i], frame) for i, frame, _ in chosen], band, (grid.shape[0], grid.shape[1]))

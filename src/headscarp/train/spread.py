@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from headscarp.core.band import Band
-from headscarp.core.bundle import Bundle, open_bundle
+from headscarp.core.bundle import Bundle, as_bundle
 from headscarp.core.errors import BundleError
 from headscarp.core.progress import log
 from headscarp.core.scenarios import check_scenarios
@@ -26,13 +26,12 @@ from headscarp.tiles.fits import check_fits
 from headscarp.tiles.pairs import as_scenes, is_pairs
 from headscarp.tiles.splits import Split, split_from_json
 from headscarp.train.cases import Case
-from headscarp.train.suites import VALIDATION_SAMPLES, SuiteJudge, judged_futures
+from headscarp.train.suites import CERTAIN, VALIDATION_SAMPLES, SuiteJudge, judged_futures
 
 FACTORS = (1.0, 1.4)
 """What is tried. 1 leaves futures as they were learned."""
 AIM = 0.8
 _AS_GOOD = 0.02  # how much worse the scores may be for intervals that hold more rightly
-_CERTAIN = ("identity",)
 _MOST_PLACES = 21
 _SCORES, _COVERAGES = ("crps_area", "crps_ndvi"), ("coverage_80_area", "coverage_80_ndvi")
 _LEAST = 1e-4
@@ -46,7 +45,7 @@ def with_spread(bundle: Bundle | str | Path, stack: xr.Dataset | str | Path) -> 
     stack: the one that it was trained on; its other parts are not looked at. What was chosen before is chosen anew.
     Raises BundleError for a net without chance, StackError where the stack does not fit.
     """
-    bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+    bundle = as_bundle(bundle)
     kind = NETS.get(bundle.net)
     if kind is None or not issubclass(kind, FutureNet) or not kind.by_chance:
         raise BundleError(
@@ -73,7 +72,7 @@ def chosen_spread(net: FutureNet, stack: xr.Dataset, split: Split, bands: Sequen
     own scores on at most 21 places of the validation part.
     """
     judge = SuiteJudge(stack, net, 0)
-    cases = _some_places([c for c in judge.cases(split, "validation") if c.task not in _CERTAIN])
+    cases = _some_places([c for c in judge.cases(split, "validation") if c.task not in CERTAIN])
     spread = {task: [1.0] * net.chances for task in dict.fromkeys(case.task for case in cases)}
     found: dict[tuple[float, ...], dict[str, Mapping[str, float]]] = {}
     for kind in reversed(range(net.chances)):

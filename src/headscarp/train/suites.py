@@ -40,8 +40,9 @@ from headscarp.train.cases import Case, cases_of
 SAMPLES, VALIDATION_SAMPLES = 16, 10
 COPY, NEAREST, LAW = "copy_the_input", "nearest_pair", "law"
 RANKS = "ranks.csv"
+CERTAIN = ("identity",)
+"""Tasks of which there is nothing to say."""
 _BATCH = 16
-_CERTAIN = ("identity",)
 
 Floats = NDArray[np.float64]
 
@@ -203,13 +204,12 @@ class SuiteJudge:
         looks = [self._look(case.samples[0]) for case in training]
         scale = np.std(looks, axis=0) + 1e-9 if looks else 1.0
         for case in cases:
-            came = [self.came(s) for s in case.samples]
-            before = self.before(case.samples[0])
-            first = case.samples[0]
+            first, came = case.samples[0], [self.came(s) for s in case.samples]
+            before = self.before(first)
             found[COPY].append([(self._suite(before[None], first), one) for one in came])
             alike = [i for i, other in enumerate(training) if other.task == case.task]
             if alike:
-                look = self._look(case.samples[0])
+                look = self._look(first)
                 best = training[min(alike, key=lambda i: float((((looks[i] - look) / scale) ** 2).sum()))]
                 theirs = self.before(best.samples[0])
                 # What nobody has seen of either place is taken not to change.
@@ -222,7 +222,7 @@ class SuiteJudge:
     def rows(self, found: Mapping[str, Suites], cases: Sequence[Case], kind: str, part: str) -> list[MetricRow]:
         """Each name over all tasks but identity, and of the test part task by task; the same resamples for all."""
         rows: list[MetricRow] = []
-        uncertain = [i for i, case in enumerate(cases) if case.task not in _CERTAIN]
+        uncertain = [i for i, case in enumerate(cases) if case.task not in CERTAIN]
         groups = {part: uncertain}
         if part == "test":
             tasks = dict.fromkeys(cases[i].task for i in uncertain)
@@ -243,7 +243,7 @@ class SuiteJudge:
         ranks = {}
         for name, suites in found.items():
             rng, held = np.random.default_rng(self.seed), []
-            chosen = [suites[i] for i, case in enumerate(cases) if case.task not in (*_CERTAIN, "no_change")]
+            chosen = [suites[i] for i, case in enumerate(cases) if case.task not in (*CERTAIN, "no_change")]
             for said, came in (pair for suite in chosen for pair in suite):
                 held.append(truth_rank(said.area, float(came.area[0]), rng))
             if chosen:
@@ -262,7 +262,7 @@ class SuiteJudge:
     def alike(self, suites: Suites, cases: Sequence[Case], places: int = 4) -> dict[str, tuple[Example, ...]]:
         """For each uncertain task some places, far apart in the order of the stack."""
         found = {}
-        for task in dict.fromkeys(case.task for case in cases if case.task not in _CERTAIN):
+        for task in dict.fromkeys(case.task for case in cases if case.task not in CERTAIN):
             of_task = [i for i, case in enumerate(cases) if case.task == task]
             chosen = of_task[:: max(1, len(of_task) // places)][:places]
             found[task] = tuple(self._example(suites[i], cases[i]) for i in chosen)
