@@ -1,4 +1,4 @@
-"""Memory that is freed stays with the process inside `keep_freed_memory`, and only there."""
+"""Memory that is freed stays with the process inside `keep_freed_memory`, and only there, until it has grown."""
 
 import os
 import subprocess
@@ -34,6 +34,46 @@ pages()
 again = pages()
 print(outside, inside, again)
 """
+
+
+GROWTH = """
+import numpy as np
+import headscarp
+from headscarp.core.machine import cores, give_back_growth, keep_freed_memory
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096 / 2**20
+
+def grow(megabytes):
+    held = [np.ones((1024, 1024), np.uint8) for _ in range(megabytes)]
+    last = np.ones(8, np.uint8)  # stays above them in the heap
+    del held
+    return last
+
+kept = []
+with keep_freed_memory():
+    for _ in range(2 * cores()):
+        kept.append(grow(8))
+        give_back_growth()
+    usual = resident()
+    kept.append(grow(400))
+    grown = resident()
+    for _ in range(2 * cores()):
+        give_back_growth()
+    eased = resident()
+kept.append(grow(400))
+give_back_growth()  # of no effect outside
+print(usual, grown, eased)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is kept with glibc only")
+def test_what_a_heap_grew_by_goes_back():
+    done = subprocess.run([sys.executable, "-c", GROWTH], capture_output=True, text=True, check=True)
+    usual, grown, eased = (float(megabytes) for megabytes in done.stdout.split())
+    assert grown > usual + 300
+    assert eased < usual + 50
 
 
 def faults(**environment):

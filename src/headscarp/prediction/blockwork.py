@@ -16,6 +16,7 @@ import xarray as xr
 from headscarp.core.blocks import Done
 from headscarp.core.bundle import Bundle, as_bundle
 from headscarp.core.calibration import calibration_from_json
+from headscarp.core.machine import give_back_growth
 from headscarp.core.stack import LABEL
 from headscarp.core.tile import Tile, Window
 from headscarp.nets import net_from_bundle
@@ -66,7 +67,9 @@ class BlockWork:
         facts = {**finish_block(made, valid), **said}
         if piece is not None:
             facts["change"] = largest_change(opened.engine, opened.reference(), piece)
-        return Done(self.work.write(inside, made), facts)
+        done = Done(self.work.write(inside, made), facts)
+        give_back_growth()
+        return done
 
 
 def read_block(
