@@ -4,12 +4,13 @@ Written one by one, the few hundred tensors of a net, its average and its optimi
 Bits and shapes come back as they were; refuses nothing.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 
-_PLACE = "\0tensor"  # key of a dict that stands for a tensor
+_MARK = "\0tensor"  # what a text begins with that stands for a tensor
 
 
 def packed(values: Any) -> tuple[Any, dict[str, torch.Tensor]]:
@@ -24,11 +25,12 @@ def packed(values: Any) -> tuple[Any, dict[str, torch.Tensor]]:
 
 def unpacked(tree: Any, long: Mapping[str, torch.Tensor]) -> Any:
     """What `packed` was given, each tensor of its own. Raises KeyError and RuntimeError for parts that do not match."""
+    if isinstance(tree, str) and tree.startswith(_MARK):
+        _, kind, start, *sides = tree.split(" ")
+        shape = [int(side) for side in sides]
+        return long[kind][int(start) : int(start) + math.prod(shape)].reshape(shape).clone()
     if isinstance(tree, Mapping):
-        if _PLACE not in tree:
-            return {key: unpacked(value, long) for key, value in tree.items()}
-        kind, start, count, shape = tree[_PLACE]
-        return long[kind][start : start + count].reshape(shape).clone()
+        return {key: unpacked(value, long) for key, value in tree.items()}
     if isinstance(tree, (list, tuple)):
         return type(tree)(unpacked(value, long) for value in tree)
     return tree
@@ -41,7 +43,7 @@ def _placed(value: Any, pieces: dict[str, list[torch.Tensor]], ends: dict[str, i
         start = ends.get(kind, 0)
         ends[kind] = start + value.numel()
         pieces.setdefault(kind, []).append(value.detach().reshape(-1).cpu())
-        return {_PLACE: [kind, start, value.numel(), list(value.shape)]}
+        return " ".join([_MARK, kind, str(start), *map(str, value.shape)])  # one text: each object costs when written
     if isinstance(value, Mapping):
         return {key: _placed(one, pieces, ends) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
