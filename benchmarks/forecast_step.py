@@ -131,7 +131,7 @@ def a_batch(bands: tuple[Band, ...], frames: int) -> Batch:
 
 
 def _step(net: Net, batch: Batch) -> Callable[[], None]:
-    optimiser = torch.optim.Adam(net.parameters(), 1e-4)
+    optimiser = torch.optim.Adam(net.parameters(), 1e-4, fused=True)
 
     def step() -> None:
         optimiser.zero_grad()
@@ -185,7 +185,9 @@ def bare(new: Net, lesson: Lesson, settings: Settings, waits: list[float]) -> Ne
     waiting for the next batch."""
     net = copy.deepcopy(new).train()
     torch.manual_seed(settings.seed * 1_000_003)
-    optimiser = torch.optim.Adam(net.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+    optimiser = torch.optim.Adam(
+        net.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+    )
     waited, started = [0.0], time.perf_counter()
     read = {"batch_size": settings.batch_size, "workers": settings.workers}
     stream = batches(lesson.reader, drawn_tiles(lesson, settings, 1), augment_seed=(settings.seed, 1), **read)

@@ -253,6 +253,8 @@ def test_cutting_places_and_joining_them_is_nothing():
 def test_what_cannot_be_is_refused():
     with pytest.raises(RecipeError, match="encoder"):
         new_net(encoder="lstm")
+    with pytest.raises(RecipeError, match=r"sight .*cells, pixels"):
+        new_net(sight="far")
     with pytest.raises(RecipeError, match="place_px"):
         new_net(place_px=20)
     with pytest.raises(RecipeError, match="metadata"):

@@ -43,7 +43,7 @@ def test_an_index_without_a_band_is_that_of_the_mean():
     assert LOOK(x).isfinite().all()
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 5, 8, 20])
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 8, 20, 35])
 def test_medians_are_those_of_a_pixel(count):
     x, days, present = frames(count)
     x[torch.rand(x.shape, generator=torch.Generator().manual_seed(1)) < 0.3] = torch.nan

@@ -12,7 +12,7 @@ from headscarp.core.domains import TRACE, TRACES, trace_bands
 from headscarp.core.errors import StackError
 from headscarp.core.stack import band_attrs, feature_bands
 from headscarp.nets import make_net
-from headscarp.nets.traces import trace_nll
+from headscarp.nets.traces import SIGHTS, Traces, TracesAround, cells_of_pixels, trace_nll
 from headscarp.sources.world.domains import Look, draw_site
 from headscarp.sources.world.domains.simulate import draw_ground
 from headscarp.sources.world.domains.stories import CLEARED, traces_at_cutoff
@@ -47,10 +47,10 @@ def batch_of(stack):
     return make_batch(*zip(*(read(stack, number) for number in range(stack.sizes["sample"])), strict=True))
 
 
-def new_net(stack):
+def new_net(stack, sight="cells"):
     torch.manual_seed(0)
     statistics = training_statistics(stack, None, BANDS)
-    arguments = {"place_px": SIDE, "encoder": "stills", "channels": 8, "drop_frames": 0.2}
+    arguments = {"place_px": SIDE, "encoder": "stills", "channels": 8, "drop_frames": 0.2, "sight": sight}
     return make_net("forecast", BANDS, resolution_m=30, statistics=statistics, arguments=arguments)
 
 
@@ -91,9 +91,11 @@ def test_unknown_traces_do_not_count():
     assert float(trace_nll(logits + 50, shares)) == pytest.approx(0, abs=1e-6)
 
 
-def test_a_net_learns_to_see_what_was_mapped_elsewhere():
+@pytest.mark.parametrize("sight", SIGHTS)
+def test_a_net_learns_to_see_what_was_mapped_elsewhere(sight):
     held = [batch_of(mapped_world(seed=seed)) for seed in range(3)]
-    net = new_net(mapped_world()).train()
+    net = new_net(mapped_world(), sight).train()
+    assert net.arguments()["sight"] == sight
     optimiser = torch.optim.Adam(net.parameters(), 5e-3)
     for step in range(60):
         optimiser.zero_grad()
@@ -105,6 +107,23 @@ def test_a_net_learns_to_see_what_was_mapped_elsewhere():
     assert seen[::2, PATCH, PATCH].mean() > 0.8
     assert seen[1::2].mean() < 0.1
     assert seen[::2, 10:, 10:].mean() < 0.1
+
+
+def test_pixels_of_one_mean_look_different_and_the_whole_place_has_a_say():
+    torch.manual_seed(0)
+    even = torch.ones(1, 3, 8, 8)
+    checked = even.clone()
+    checked[..., ::2, ::2], checked[..., 1::2, 1::2] = 2.0, 0.0
+    look = cells_of_pixels(3, 8).eval()
+    assert (look(even) - look(checked)).abs().max() > 0.01
+    cells = torch.rand(2, 6, 16, 16)
+    moved = cells.clone()
+    moved[..., -1, -1] += 5
+    apart = [
+        (net(cells) - net(moved)).abs()[..., 0, 0].max() for net in (Traces(6, 8).eval(), TracesAround(6, 8).eval())
+    ]
+    assert apart[0] == 0
+    assert apart[1] > 0
 
 
 def test_simulated_traces_are_those_before_the_cut_off():

@@ -12,7 +12,7 @@ from torch import nn
 
 from headscarp.core.domains import TRACES
 from headscarp.nets.frames import DOWN, Seen
-from headscarp.nets.traces import Traces, summary
+from headscarp.nets.traces import SIGHTS, summary
 from headscarp.nets.unet import batch_norm
 
 CELL_PX = 2
@@ -34,12 +34,18 @@ class Ground:
 class Cells(nn.Module):
     """From what an encoder saw, still pictures and the numbers of a place to its `Ground`."""
 
-    def __init__(self, features: int, channels: int, place_features: int, *, dropout: float) -> None:
-        """features: of what was seen and of the pictures together. place_features: of the numbers of a place."""
+    def __init__(
+        self, features: int, pictures: int, channels: int, place_features: int, *, dropout: float, sight: str = "cells"
+    ) -> None:
+        """features: of what was seen. pictures: of the still pictures. place_features: of the numbers of a place.
+        sight: a name of SIGHTS."""
         super().__init__()
         wide = 2 * channels
+        of_pixels, sees_traces = SIGHTS[sight]
+        self.pixels = None if of_pixels is None else of_pixels(pictures, wide)
+        features = features + pictures + (0 if self.pixels is None else wide)
         self.of_like = channels + 3 * len(TRACES)
-        self.traces = Traces(features, wide)
+        self.traces = sees_traces(features, wide)
         features = features + len(TRACES)
         self.cell = nn.Sequential(nn.Conv2d(features, wide, 1, bias=False), *batch_norm(wide), nn.ReLU())
         self.told = nn.Linear(place_features, wide)
@@ -52,8 +58,8 @@ class Cells(nn.Module):
         coarse = nn.functional.interpolate(
             seen.coarse, scale_factor=DOWN // CELL_PX, mode="bilinear", align_corners=False
         )
-        picture = nn.functional.avg_pool2d(picture, CELL_PX)
-        looks = torch.cat([coarse, seen.fine, picture], dim=1)
+        single = [] if self.pixels is None else [self.pixels(picture)]
+        looks = torch.cat([coarse, seen.fine, *single, nn.functional.avg_pool2d(picture, CELL_PX)], dim=1)
         traces = self.traces(looks)
         shown = torch.sigmoid(traces)
         cells = self.cell(torch.cat([looks, shown], dim=1)) + self.told(place)[..., None, None]

@@ -28,7 +28,7 @@ from headscarp.nets.outlook import Outlook, Raw
 from headscarp.nets.places import cut_places, join_places, repeat_places, spread_places
 from headscarp.nets.pretrained import Pretrained
 from headscarp.nets.temporal import encode_days
-from headscarp.nets.traces import trace_nll
+from headscarp.nets.traces import SIGHTS, trace_nll
 
 _AT_ONCE = 16  # places
 _FAR = 3.0  # scaled metadata beyond this count as this
@@ -96,6 +96,7 @@ class Forecast(Net):
         channels: int = 16,
         dropout: float = 0.1,
         drop_frames: float = 0.5,
+        sight: str = "cells",
     ) -> None:
         """encoder: a name of ENCODERS, or of timm. weights: of that one of timm: None from scratch, the path of a local
         file, or "imagenet" from the hub. weights_licence, weights_source: of that file, where it says nothing itself.
@@ -103,14 +104,18 @@ class Forecast(Net):
         metadata: "none", "position", "weather" or "all". leave_out: bands and numbers that are not read, such as
         "cloud" and "cloud_share"; then the net has to see clouds by itself. place_px: side of a place, a multiple of 8.
         channels: of the encoder, a multiple of 4. drop_frames: while training up to this share of a place's frames is
-        hidden. Raises RecipeError for what cannot be, SourceError for weights that cannot be had."""
+        hidden. sight: how the ground is looked at, "cells" of 2 x 2 pixels and their neighbours, or "pixels", each for
+        itself and the whole place around it. Raises RecipeError for what cannot be, SourceError for weights that
+        cannot be had."""
         super().__init__(bands, resolution_m=resolution_m, statistics=statistics)
         _check(place_px, channels, dropout, drop_frames)
+        if sight not in SIGHTS:
+            raise RecipeError(f"there is no sight {sight!r}; use one of {', '.join(SIGHTS)}")
         said = Pretrained(weights, weights_licence, weights_source)
         self.chosen = chosen_encoder(encoder, said, weights_bands, frozen=frozen)
         self.metadata, self.leave_out = metadata, tuple(leave_out)
         self.place_px, self.channels = int(place_px), int(channels)
-        self.dropout, self.drop_frames = float(dropout), float(drop_frames)
+        self.dropout, self.drop_frames, self.sight = float(dropout), float(drop_frames), sight
         self.align = self.place_px
         self.read = [i for i, band in enumerate(self.bands) if band.name not in self.leave_out]
         read = [self.bands[i] for i in self.read]
@@ -129,8 +134,14 @@ class Forecast(Net):
         self.of_place = nn.Sequential(
             nn.Linear(told, wide), nn.ReLU(), nn.Dropout(min(0.5, _PLACE_DROPOUT * self.dropout))
         )
-        seen_features = self.channels + self.encoder.fine_channels + self.look.of_place
-        self.cells = Cells(seen_features, self.channels, wide, dropout=self.dropout)
+        self.cells = Cells(
+            self.channels + self.encoder.fine_channels,
+            self.look.of_place,
+            self.channels,
+            wide,
+            dropout=self.dropout,
+            sight=sight,
+        )
         self.rate = nn.Linear(wide, len(HORIZONS_DAYS))
         sees = self.cells.of_like + (wide + self.channels) + wide  # where it would slide, the whole, and its numbers
         self.cause = nn.Sequential(
@@ -208,7 +219,7 @@ class Forecast(Net):
             self.familiar.fit(torch.cat(embeddings).clone())
 
     def arguments(self) -> dict[str, Any]:
-        names = ("metadata", "place_px", "channels", "dropout", "drop_frames")
+        names = ("metadata", "place_px", "channels", "dropout", "drop_frames", "sight")
         return {
             **self.chosen.arguments(),
             "leave_out": list(self.leave_out),

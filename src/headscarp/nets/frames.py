@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from headscarp.nets.temporal import ConvLSTM, FrameAttention
+from headscarp.nets.temporal import ConvLSTM, FrameAttention, mixed
 from headscarp.nets.unet import batch_norm
 
 DOWN = 8
@@ -137,7 +137,7 @@ def attended(
     n, t = present.shape
     read, weights = _attend(attention, coarse, tokens, present)
     wide = nn.functional.interpolate(weights.flatten(1, 2), size=fine.shape[-2:], mode="bilinear")
-    chosen = torch.einsum("nkthw,ntchw->nkchw", wide.unflatten(1, weights.shape[1:3]), fine).flatten(1, 2)
+    chosen = mixed(wide.unflatten(1, weights.shape[1:3]), fine).flatten(1, 2)
     shares = weights.mean(dim=(1, -2, -1)).view(n, t)
     return Seen(read, chosen, shares, _look(coarse, present))
 
@@ -147,9 +147,13 @@ def each_frame(x: torch.Tensor, present: torch.Tensor, *layers: nn.Module) -> li
     made = []
     if not present.any():  # normalisation wants a frame; nobody reads it
         present = torch.zeros_like(present).index_fill(0, torch.zeros(1, dtype=torch.long, device=present.device), True)
-    held = x[present]
+    all_there = bool(present.all())
+    held = x.flatten(0, 1) if all_there else x[present]
     for layer in layers:
         held = layer(held)
+        if all_there:
+            made.append(held.unflatten(0, present.shape))
+            continue
         whole = held.new_zeros((*present.shape, *held.shape[1:]))
         whole[present] = held
         made.append(whole)

@@ -115,14 +115,22 @@ def medians(x: torch.Tensor, days: torch.Tensor, present: torch.Tensor) -> tuple
     Of an even number the lower one counts, since clouds are bright.
     """
     with torch.no_grad():  # nothing is learned of pixels
-        x = x.masked_fill(~torch.isfinite(x), torch.nan)
+        frames, count = x.shape[1], present.sum(dim=1, keepdim=True)
         newest_first = torch.where(present, torch.nan_to_num(days), float("-inf")).argsort(
             dim=1, descending=True, stable=True
         )
-        rank = torch.empty_like(newest_first)
-        rank.scatter_(1, newest_first, torch.arange(x.shape[1], device=x.device).expand_as(rank))
-        newer = present & (rank < (present.sum(dim=1, keepdim=True) + 1) // 2)
-        return tuple(_median(x, kept) for kept in (present, newer, present & ~newer))
+        rank = torch.arange(frames, device=x.device).expand_as(newest_first)
+        in_newer, in_older = rank < (count + 1) // 2, rank < count // 2
+        oldest_first = newest_first.gather(1, (count - 1 - rank).clamp(min=0))
+        if frames > _NETWORK_FRAMES or x.device.type != "cpu":
+            x = torch.nan_to_num(x, nan=torch.nan, posinf=torch.nan, neginf=torch.nan)
+            chosen = ((newest_first, in_newer), (oldest_first, in_older))
+            halves = [_ordered(x, at).masked_fill(~kept[..., None, None, None], torch.nan) for at, kept in chosen]
+            return tuple(part.nanmedian(dim=1).values for part in (torch.cat(halves, dim=1), *halves))
+        newer = _sorted_planes(x, newest_first[:, : (frames + 1) // 2], in_newer)
+        older = _sorted_planes(x, oldest_first[:, : frames // 2], in_older)
+        none = torch.full_like(newer[0], torch.nan)
+        return _merged_median(newer, older), _merged_median(newer, []), _merged_median(older, []) if older else none
 
 
 _OVER_TIME = ("newest", "oldest", "mean", "deviation", "age", "count")
@@ -135,38 +143,64 @@ def over_time(x: torch.Tensor, days: torch.Tensor, present: torch.Tensor) -> lis
     """
     with torch.no_grad():
         order = torch.where(present, torch.nan_to_num(days), float("-inf")).argsort(dim=1, stable=True)
-        rows = torch.arange(len(x), device=x.device)[:, None]
-        x, when, there = x[rows, order], torch.nan_to_num(days[rows, order]) / 100, present[rows, order]
-        seen = torch.isfinite(x) & there[:, :, None, None, None]
-        newest, oldest, age = (torch.zeros_like(x[:, 0]) for _ in range(3))
-        for t in range(x.shape[1]):
-            newest = torch.where(seen[:, t], x[:, t], newest)
-            age = torch.where(seen[:, t], when[:, t, None, None, None], age)
-            oldest = torch.where(seen[:, -1 - t], x[:, -1 - t], oldest)
-        count = seen.sum(dim=1).to(x.dtype)
-        held, many = torch.where(seen, x, 0.0), count.clamp(min=1)
+        x, when, there = _ordered(x, order), torch.nan_to_num(days.gather(1, order)) / 100, present.gather(1, order)
+        seen = (x.abs() < torch.inf) & there[:, :, None, None, None]
+        held = torch.nan_to_num(x, nan=0.0, posinf=0.0, neginf=0.0) * there[:, :, None, None, None]
+        last, first, count = (torch.zeros_like(seen[:, 0], dtype=torch.int16) for _ in range(3))  # from 1 on; 0: never
+        for t, now in enumerate(seen.to(torch.int16).unbind(dim=1)):
+            last, first = torch.maximum(last, now * (t + 1)), torch.maximum(first, now * (x.shape[1] - t))
+            count += now
+        newest, oldest = _at(held, last.long() - 1), _at(held, x.shape[1] - first.long())
+        age = torch.cat([torch.zeros_like(when[:, :1]), when], dim=1).gather(1, last.flatten(1).long()).view_as(newest)
+        many = count.clamp(min=1)
         mean = held.sum(dim=1) / many
-        deviation = (torch.where(seen, (held - mean[:, None]).square(), 0.0).sum(dim=1) / many).sqrt()
+        squares = torch.zeros_like(mean)
+        for t in range(x.shape[1]):
+            apart = (held[:, t] - mean).mul_(seen[:, t])
+            squares.addcmul_(apart, apart)
+        deviation = (squares / many).sqrt()
         return [newest, oldest, mean, deviation, age, count / 3]
 
 
-def _median(x: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
-    """(N, T, ...) -> (N, ...) the lower median over the frames that are kept (N, T), of what is no NaN; NaN where all
-    are.
+def _ordered(x: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
+    """(N, T, ...) -> (N, K, ...): the frames order (N, K) of each place."""
+    rows = torch.arange(len(x), device=x.device)[:, None] * x.shape[1]
+    return x.flatten(0, 1).index_select(0, (rows + order).flatten()).unflatten(0, order.shape)
 
-    A sorting network of whole planes, which is faster than a median a pixel for the few frames that a place has.
+
+def _at(x: torch.Tensor, frame: torch.Tensor) -> torch.Tensor:
+    """(N, ...) of (N, T, ...), pixel by pixel the frame that is named; any where that is none of them."""
+    return x.gather(1, frame.clamp(0, x.shape[1] - 1)[:, None])[:, 0]
+
+
+def _sorted_planes(x: torch.Tensor, order: torch.Tensor, kept: torch.Tensor) -> list[torch.Tensor]:
+    """The planes (N, C, p, p) of the frames in `order` (N, K) that are kept, each pixel from low to high; inf behind.
+
+    A sorting network of whole planes, which is faster than sorting pixel by pixel the few frames that a place has.
     """
-    frames, of_frame = x.shape[1], (-1, *[1] * (x.ndim - 2))
-    if frames > _NETWORK_FRAMES or x.device.type != "cpu":
-        return x.masked_fill(~kept.view(*kept.shape, *of_frame[1:]), torch.nan).nanmedian(dim=1).values
-    filled = x.nan_to_num(nan=torch.inf)
-    planes = [filled[:, i].masked_fill(~kept[:, i].view(of_frame), torch.inf) for i in range(frames)]
-    for low, high in _exchanges(frames):
+    planes = []
+    hidden = torch.zeros(kept.shape, dtype=x.dtype, device=x.device).masked_fill_(~kept, torch.inf)
+    for i in range(order.shape[1]):
+        plane = _ordered(x, order[:, i : i + 1])[:, 0].nan_to_num_(torch.inf, torch.inf, torch.inf)
+        planes.append(plane.add_(hidden[:, i, None, None, None]))
+    for low, high in _exchanges(len(planes)):
         planes[low], planes[high] = torch.minimum(planes[low], planes[high]), torch.maximum(planes[low], planes[high])
-    found = planes[0]
-    for i in range(1, (frames + 1) // 2):  # the i-th is the median where 2 i + 1 or 2 i + 2 are there
-        found = torch.where(planes[2 * i] < torch.inf, planes[i], found)
-    return found.masked_fill(found == torch.inf, torch.nan)
+    return planes
+
+
+def _merged_median(a: list[torch.Tensor], b: list[torch.Tensor]) -> torch.Tensor:
+    """The lower median of what two sorted lists of planes hold together, pixel by pixel; NaN where all of it is inf.
+
+    The k-th of both is the least of max(a_i, b_j) over i + j = k. It is the median where 2 k - 1 or 2 k are there.
+    """
+    count = sum((plane < torch.inf).to(torch.uint8) for plane in (*a, *b))
+    assert isinstance(count, torch.Tensor)
+    found = torch.full_like(a[0], torch.nan)
+    for k in range(1, (len(a) + len(b) + 1) // 2 + 1):
+        pairs = [(i, k - i) for i in range(max(0, k - len(b)), min(k, len(a)) + 1)]
+        most = [torch.maximum(a[i - 1], b[j - 1]) if i and j else a[i - 1] if i else b[j - 1] for i, j in pairs]
+        found = torch.where(count > 2 * (k - 1), functools.reduce(torch.minimum, most), found)
+    return found
 
 
 _NETWORK_FRAMES = 32

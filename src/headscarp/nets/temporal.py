@@ -5,9 +5,11 @@ attention rests on one learned token that means "nothing seen".
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
+from torch.autograd.function import once_differentiable
 
 _LONGEST_DAYS = 1000.0
 
@@ -50,14 +52,50 @@ class FrameAttention(nn.Module):
         n, t, d = values.shape
         seen = torch.cat([values + tokens, self.nothing.expand(n, 1, d)], dim=1)  # (N, T + 1, D)
         seen = self.norm(seen)
-        keys = self.keys(seen).view(n, t + 1, self.heads, self.d_k)
-        scores = torch.einsum("nthk,hk->nht", keys, self.query) / math.sqrt(self.d_k)
+        scores = nn.functional.linear(seen, *self._asked()).transpose(1, 2)  # (N, heads, T + 1)
         there = torch.cat([present, torch.ones_like(present[:, :1])], dim=1)
-        weights = scores.masked_fill(~there[:, None], float("-inf")).softmax(dim=-1)  # (N, heads, T + 1)
-        parts = torch.where(there[..., None], seen, torch.zeros_like(seen)).view(n, t + 1, self.heads, d // self.heads)
+        weights = scores.masked_fill(~there[:, None], float("-inf")).softmax(dim=-1)
+        parts = seen.masked_fill(~there[..., None], 0.0).view(n, t + 1, self.heads, d // self.heads)
         read = torch.einsum("nht,nthc->nhc", weights, parts).reshape(n, d)
         out: torch.Tensor = self.out(read)
         return out, weights[..., :t]
+
+    def _asked(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Weights (heads, D) and bias (heads,) of what each query makes of the key of a frame, in one product: the
+        query is the same for every frame."""
+        asked = self.query / math.sqrt(self.d_k)
+        keys, bias = self.keys.weight.view(self.heads, self.d_k, -1), self.keys.bias.view(self.heads, self.d_k)
+        return torch.einsum("hk,hkd->hd", asked, keys), (asked * bias).sum(dim=1)
+
+
+def mixed(weights: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
+    """(N, heads, D, h, w): the sum over T of weights (N, heads, T, h, w) times frames (N, T, D, h, w).
+
+    Frame by frame on whole planes: for a handful of frames a product of tiny matrices at every pixel takes twice as
+    long. It can be differentiated once.
+    """
+    found: torch.Tensor = _Mixed.apply(weights, frames)
+    return found
+
+
+class _Mixed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, weights: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(weights, frames)
+        found = weights[:, :, 0, None] * frames[:, None, 0]
+        for t in range(1, frames.shape[1]):
+            found.addcmul_(weights[:, :, t, None], frames[:, None, t])
+        return found
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        weights, frames = ctx.saved_tensors
+        of_weights, of_frames = (torch.empty_like(one, dtype=grad.dtype) for one in (weights, frames))
+        for t in range(frames.shape[1]):
+            torch.sum(grad * frames[:, None, t], dim=2, out=of_weights[:, :, t])
+            torch.sum(grad * weights[:, :, t, None], dim=1, out=of_frames[:, t])
+        return of_weights.to(weights.dtype), of_frames.to(frames.dtype)
 
 
 class ConvLSTM(nn.Module):

@@ -5,6 +5,8 @@ how such ground behaves, which they are not where it has to be found out from ev
 nobody has mapped anything, the layers learn from events only.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
@@ -28,6 +30,41 @@ class Traces(nn.Module):
     def forward(self, cells: torch.Tensor) -> torch.Tensor:
         said: torch.Tensor = self.say(self.see(cells))
         return said
+
+
+class TracesAround(nn.Module):
+    """The same, from what each cell is like among those up to a whole place away: a small U-shaped net over cells.
+
+    Source: Ronneberger et al. (2015), with two steps down.
+    """
+
+    def __init__(self, features: int, channels: int) -> None:
+        super().__init__()
+        c = channels
+        self.near = nn.Sequential(*_layer(features, c, 1), *_layer(c, c, 3))
+        self.far, self.farther = (nn.Sequential(nn.AvgPool2d(2), *_layer(c, c, 3), *_layer(c, c, 3)) for _ in range(2))
+        self.back, self.see = (nn.Sequential(*_layer(2 * c, c, 3)) for _ in range(2))
+        self.say = nn.Conv2d(c, len(TRACES), 1)
+        nn.init.constant_(self.say.bias, _SELDOM)  # type: ignore[arg-type]
+
+    def forward(self, cells: torch.Tensor) -> torch.Tensor:
+        near = self.near(cells)
+        far = self.far(near)
+        far = self.back(torch.cat([far, _wider(self.farther(far))], dim=1))
+        said: torch.Tensor = self.say(self.see(torch.cat([near, _wider(far)], dim=1)))
+        return said
+
+
+def cells_of_pixels(features: int, channels: int) -> nn.Module:
+    """From pictures (N, F, p, p) to (N, channels, p / 2, p / 2): what a cell is like by each of its pixels."""
+    return nn.Sequential(nn.Conv2d(features, channels, 2, 2, bias=False), *batch_norm(channels), nn.ReLU())
+
+
+SIGHTS: dict[str, tuple[Callable[[int, int], nn.Module] | None, Callable[[int, int], nn.Module]]] = {
+    "cells": (None, Traces),
+    "pixels": (cells_of_pixels, TracesAround),
+}
+"""How ground is looked at: what is made of single pixels beside the means over cells, and what sees traces."""
 
 
 def trace_nll(logits: torch.Tensor, shares: torch.Tensor | None) -> torch.Tensor:
@@ -54,3 +91,7 @@ def summary(shown: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
 
 def _layer(features: int, channels: int, side: int) -> tuple[nn.Module, ...]:
     return (nn.Conv2d(features, channels, side, padding=side // 2, bias=False), *batch_norm(channels), nn.ReLU())
+
+
+def _wider(cells: torch.Tensor) -> torch.Tensor:
+    return nn.functional.interpolate(cells, scale_factor=2, mode="nearest")

@@ -27,9 +27,11 @@ class Average:
         self.steps += 1
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         now = self.net.state_dict()
-        for name, mean in self.weights.items():
-            value = now[name].to(mean.device)
-            mean.lerp_(value, 1 - decay) if mean.is_floating_point() else mean.copy_(value)
+        smooth = [name for name, mean in self.weights.items() if mean.is_floating_point()]
+        means = [self.weights[name] for name in smooth]
+        torch._foreach_lerp_(means, [now[name].to(self.weights[name].device) for name in smooth], 1 - decay)
+        for name in self.weights.keys() - set(smooth):
+            self.weights[name].copy_(now[name])
 
     def follow(self, optimiser: torch.optim.Optimizer) -> None:
         """Updates behind each step of this optimiser."""

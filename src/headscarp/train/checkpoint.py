@@ -1,7 +1,8 @@
 """Where a training stands after each finished epoch, on disk whole or not at all.
 
 A checkpoint is for going on with the same training; it is never the result (that is the bundle). Read with
-`weights_only`, so it holds tensors and plain values and runs nothing. Refuses the checkpoint of another training.
+`weights_only`, so it holds tensors and plain values and runs nothing. Refuses the checkpoint of another training, and
+one that is laid out in another way.
 """
 
 import json
@@ -17,10 +18,12 @@ import torch
 from headscarp.core.artefact import clear_os_errors, write_json
 from headscarp.core.errors import JournalError, TrainingError
 from headscarp.train.averaging import Average
+from headscarp.train.packing import packed, unpacked
 from headscarp.train.standing import Standing
 
 CHECKPOINT = ".checkpoint"
 _STATE, _JOB = "state.pt", "job.json"
+_LAYOUT = 2
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -34,11 +37,12 @@ def save_checkpoint(
     state = {"net": average.net.state_dict(), "optimiser": optimiser.state_dict(), "standing": vars(standing)}
     state["average"] = average.state()
     state["beside"] = {name: one.state_dict() for name, one in beside.items()}
+    tree, long = packed(state)
     partial, path = folder / f"{_STATE}.partial", folder / _STATE
     with clear_os_errors(path):
         folder.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
-            torch.save(state, file)
+            torch.save({"layout": _LAYOUT, "tree": tree, "long": long}, file)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
@@ -52,7 +56,10 @@ def load_checkpoint(
     if not path.exists():
         return None
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        kept = torch.load(path, map_location="cpu", weights_only=True)
+        if kept.get("layout") != _LAYOUT:
+            raise ValueError("another version of Headscarp wrote it")
+        state = unpacked(kept["tree"], kept["long"])
         average.net.load_state_dict(state["net"])
         average.load(state["average"])
         optimiser.load_state_dict(state["optimiser"])

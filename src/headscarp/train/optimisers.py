@@ -14,7 +14,7 @@ def make_optimiser(net: torch.nn.Module, settings: Settings) -> torch.optim.Opti
 
 def _adam(net: torch.nn.Module, settings: Settings) -> torch.optim.Optimizer:
     """Kingma and Ba (2015); weight decay as an L2 penalty."""
-    return torch.optim.Adam(net.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+    return torch.optim.Adam(net.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
 
 
 def _sgd(net: torch.nn.Module, settings: Settings) -> torch.optim.Optimizer:
