@@ -114,7 +114,7 @@ def medians(x: torch.Tensor, days: torch.Tensor, present: torch.Tensor) -> tuple
 
     Of an even number the lower one counts, since clouds are bright.
     """
-    with torch.no_grad():  # nothing is learned of pixels
+    with torch.set_grad_enabled(_is_followed(x)):
         x = x.masked_fill(~torch.isfinite(x), torch.nan)
         newest_first = torch.where(present, torch.nan_to_num(days), float("-inf")).argsort(
             dim=1, descending=True, stable=True
@@ -133,7 +133,7 @@ def over_time(x: torch.Tensor, days: torch.Tensor, present: torch.Tensor) -> lis
 
     x: (N, T, K, p, p), NaN where missing. days, present: (N, T), in any order. age in 100 days, count in threes.
     """
-    with torch.no_grad():
+    with torch.set_grad_enabled(_is_followed(x)):
         order = torch.where(present, torch.nan_to_num(days), float("-inf")).argsort(dim=1, stable=True)
         rows = torch.arange(len(x), device=x.device)[:, None]
         x, when, there = x[rows, order], torch.nan_to_num(days[rows, order]) / 100, present[rows, order]
@@ -146,7 +146,7 @@ def over_time(x: torch.Tensor, days: torch.Tensor, present: torch.Tensor) -> lis
         count = seen.sum(dim=1).to(x.dtype)
         held, many = torch.where(seen, x, 0.0), count.clamp(min=1)
         mean = held.sum(dim=1) / many
-        deviation = (torch.where(seen, (held - mean[:, None]).square(), 0.0).sum(dim=1) / many).sqrt()
+        deviation = _root(torch.where(seen, (held - mean[:, None]).square(), 0.0).sum(dim=1) / many)
         return [newest, oldest, mean, deviation, age, count / 3]
 
 
@@ -188,6 +188,16 @@ def _exchanges(count: int) -> tuple[tuple[int, int], ...]:
             d, q, r = q - p, q // 2, p
         p //= 2
     return tuple(found)
+
+
+def _is_followed(x: torch.Tensor) -> bool:
+    """Whether something learns of these pixels: pictures that another net makes."""
+    return torch.is_grad_enabled() and x.requires_grad
+
+
+def _root(x: torch.Tensor) -> torch.Tensor:
+    """The square root, whose gradient is 0 where x is 0."""
+    return x.sqrt() if not x.requires_grad else torch.where(x > 0, x.clamp(min=1e-12).sqrt(), 0.0)
 
 
 def _index(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
