@@ -25,6 +25,7 @@ from headscarp.train import loop
 from headscarp.train.adversarial import step
 from headscarp.train.config import FitConfig
 from headscarp.train.fit import fit
+from headscarp.train.joint import agreement as told_agreement
 from verbs import said as run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -48,15 +49,13 @@ def new_forecast(bands=READ, resolution_m=30, **arguments):
 
 
 def bundle_of(forecast, **more):
-    return Bundle(
-        "forecast", forecast.arguments(), forecast.bands, forecast.resolution_m, weights_of(forecast), **more
-    )
+    return Bundle("forecast", forecast.arguments(), forecast.bands, forecast.resolution_m, weights_of(forecast), **more)
 
 
 def agreement(play, batch, counted=8):
     """The fair CRPS of what the forecast says, the mean over pairs of futures."""
     with torch.no_grad():
-        planes, counts = play.net.pictured_of(batch)
+        counts = play.net.pictured_of(batch)[1]
         futures = [
             play.net.shown(batch, play.net.pictured(batch, made)) for made in play.net.imagined(batch, range(counted))
         ]
@@ -86,7 +85,6 @@ def test_agreement_comes_with_training(monkeypatch, tmp_path):
         torch.manual_seed(number)
         step(play, half(8, number), FABRIC, 1.0)
     after = agreement(play, half(24, 50_001))
-    print(before, after)
     assert after < 0.5 * before
 
 
@@ -98,6 +96,9 @@ def test_what_came_is_agreed_with_and_every_encoder_says_what_to_change(encoder)
     batch.y[0, 3, 4] = 255
     counts = net.pictured_of(batch)[1]
     assert float(judge.crps(batch, batch, (batch.after, batch.after), counts)) == 0
+    near, far = (batch.after + 0.01, batch.after + 0.1)
+    errors = [judge.scores(batch, batch, [one], counts)[0]["traces"].mean() for one in (near, far)]
+    assert 0 < errors[0] < errors[1]
     made = [torch.nan_to_num(batch.after, 0.2).add(0.05 * k).requires_grad_() for k in (1, 2)]
     lost = judge.crps(batch, batch, tuple(made), counts)
     lost.backward()
@@ -169,6 +170,21 @@ def home(tmp_path_factory):
     build_domains(domains_recipe_from_dict({**TABLE, "scenarios": few}), folder / "scenes.zarr", workers=1)
     save_bundle(bundle_of(new_forecast([b for b in domain_bands("t") if b.is_feature])), folder / "forecast")
     return folder
+
+
+def test_agreement_is_told_of_places_and_beside_the_input(home, tmp_path):
+    config = FitConfig(epochs=1, calibration="none", net_arguments={"base": 4, "levels": 1})
+    bundle = fit(home / "scenes.zarr", net="cgan", out=tmp_path / "g", config=config)
+    told = told_agreement(bundle, home / "forecast", home / "scenes.zarr", part="train", samples=3)
+    assert list(told) == ["cgan", "copy_the_input"]
+    for of in told.values():
+        assert list(of) == list(SAYS)
+        assert all(len(values) == 7 for values in of.values())  # of ten places seven train
+    assert all(values.mean() > 0 for values in told["copy_the_input"].values())
+    assert told_agreement(bundle, home / "forecast", home / "scenes.zarr", samples=1)["cgan"]["where"].min() >= 0
+    small = replace(bundle_of(new_forecast([b for b in domain_bands("t") if b.is_feature], place_px=32)))
+    with pytest.raises(RecipeError, match="places of 32 px, but a place is 16 x 16"):
+        told_agreement(bundle, small, home / "scenes.zarr")
 
 
 class Stop(Exception):

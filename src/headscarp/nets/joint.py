@@ -5,6 +5,9 @@ hazards, causes, where it would slide and which traces it shows. Nothing is lear
 Refuses forecasts that cannot read what the generator draws.
 """
 
+from collections.abc import Sequence
+from itertools import combinations
+
 import torch
 
 from headscarp.core.band import Band
@@ -56,28 +59,35 @@ class ForecastJudge:
         said = self.forecast.outlook(self.seen(batch, picture, after))
         return {name: getattr(said, name) for name in SAYS}
 
-    def crps(
-        self, batch: Batch, picture: Batch, futures: tuple[torch.Tensor, torch.Tensor], counts: torch.Tensor
-    ) -> torch.Tensor:
-        """The fair CRPS (Ferro 2014) of what is said of two futures beside what is said of what came after, as the sum
-        of the means over each of SAYS; a scalar, of all places where anything counts.
+    def crps(self, batch: Batch, picture: Batch, futures: Sequence[torch.Tensor], counts: torch.Tensor) -> torch.Tensor:
+        """The sum over SAYS of the mean of `scores` over places where anything counts, a scalar. A generator wins it by
+        futures that are as likely as what comes, and not by their mean."""
+        scores, there = self.scores(batch, picture, futures, counts)
+        return sum(((of * there).sum() / there.sum().clamp(min=1) for of in scores.values()), counts.new_zeros(()))
 
-        futures: bands after, (B, K, H, W). counts: (B, 1, H, W), 1 where it is known what came after. Of one place it
-        may be below 0, on average it is not. A generator wins it by futures that are as likely as what comes, and not
-        by their mean.
+    def scores(
+        self, batch: Batch, picture: Batch, futures: Sequence[torch.Tensor], counts: torch.Tensor
+    ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        """By a name of SAYS, the fair CRPS (Ferro 2014) of what is said of futures beside what is said of what came
+        after, (N,) of places, the mean over numbers and pixels; of a single future its error. And (N,) where anything
+        counts; elsewhere all is said alike.
+
+        futures: bands after, (B, K, H, W) each. counts: (B, 1, H, W), 1 where it is known what came after. A score of
+        one place may be below 0, on average it is not.
         """
         assert picture.after is not None
         known = (counts > 0) & torch.isfinite(picture.x[:, self.optical]).all(dim=1, keepdim=True)
         with torch.no_grad():
             truth = self.says(batch, picture, picture.after.masked_fill(~known, torch.nan))
-        one, other = (self.says(batch, picture, made.masked_fill(~known, torch.nan)) for made in futures)
-        there = cut_places(known.float(), self.forecast.place_px).flatten(1).amax(dim=1) > 0  # (N,)
-        total = counts.new_zeros(())
+        said = [self.says(batch, picture, made.masked_fill(~known, torch.nan)) for made in futures]
+        pairs = list(combinations(said, 2))
+        scores = {}
         for name, true in truth.items():
-            a, b = one[name], other[name]
-            error = ((a - true).abs() + (b - true).abs() - (a - b).abs()).flatten(1).mean(dim=1) / 2
-            total = total + (error * there).sum() / there.sum().clamp(min=1)
-        return total
+            nothing = torch.zeros_like(true)
+            error = sum(((one[name] - true).abs() for one in said), nothing) / len(said)
+            apart = sum(((one[name] - other[name]).abs() for one, other in pairs), nothing) / max(2 * len(pairs), 1)
+            scores[name] = (error - apart).flatten(1).mean(dim=1)
+        return scores, cut_places(known.float(), self.forecast.place_px).flatten(1).amax(dim=1) > 0
 
     def seen(self, batch: Batch, picture: Batch, after: torch.Tensor) -> Batch:
         """The frames that the forecast reads: those before, or the picture before, and the one after as the newest."""

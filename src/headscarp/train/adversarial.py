@@ -96,8 +96,8 @@ def make_play(net: CGAN, lesson: Lesson, settings: Settings, fabric: Fabric) -> 
     critic = Critic(inputs, told, base=net.base).to(fabric.device)
     net.to(fabric.device)
     sides = ([*net.parameters(), *encoder.parameters()], list(critic.parameters()))
-    optimisers = (torch.optim.Adam(s, settings.learning_rate, betas=BETAS) for s in sides)
-    return Play(net, encoder, critic, *optimisers, judge_beside(net, first, fabric.device))
+    by_generator, by_critic = (torch.optim.Adam(s, settings.learning_rate, betas=BETAS) for s in sides)
+    return Play(net, encoder, critic, by_generator, by_critic, judge_beside(net, first, fabric.device))
 
 
 def step(play: Play, batch: Batch, fabric: Fabric, clip_norm: float | None) -> torch.Tensor:
