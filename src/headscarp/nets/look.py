@@ -114,15 +114,16 @@ def medians(x: torch.Tensor, days: torch.Tensor, present: torch.Tensor) -> tuple
 
     Of an even number the lower one counts, since clouds are bright.
     """
-    with torch.set_grad_enabled(_is_followed(x)):
-        x = x.masked_fill(~torch.isfinite(x), torch.nan)
+    with torch.no_grad():  # nothing is learned of pixels that were seen
+        given, x = x, x.masked_fill(~torch.isfinite(x), torch.nan)
         newest_first = torch.where(present, torch.nan_to_num(days), float("-inf")).argsort(
             dim=1, descending=True, stable=True
         )
         rank = torch.empty_like(newest_first)
         rank.scatter_(1, newest_first, torch.arange(x.shape[1], device=x.device).expand_as(rank))
         newer = present & (rank < (present.sum(dim=1, keepdim=True) + 1) // 2)
-        return tuple(_median(x, kept) for kept in (present, newer, present & ~newer))
+        found = tuple(_median(x, kept) for kept in (present, newer, present & ~newer))
+    return tuple(_followed(given, median) for median in found) if _is_followed(given) else found
 
 
 _OVER_TIME = ("newest", "oldest", "mean", "deviation", "age", "count")
@@ -193,6 +194,13 @@ def _exchanges(count: int) -> tuple[tuple[int, int], ...]:
 def _is_followed(x: torch.Tensor) -> bool:
     """Whether something learns of these pixels: pictures that another net makes."""
     return torch.is_grad_enabled() and x.requires_grad
+
+
+def _followed(x: torch.Tensor, median: torch.Tensor) -> torch.Tensor:
+    """The same medians (N, ...), which move with the values of the frames (N, T, ...) that hold them."""
+    holds = x.detach() == median[:, None]
+    value = torch.where(holds, x, 0.0).sum(dim=1) / holds.sum(dim=1).clamp(min=1)
+    return median + (value - value.detach())
 
 
 def _root(x: torch.Tensor) -> torch.Tensor:
