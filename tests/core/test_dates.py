@@ -15,7 +15,7 @@ def test_days_count_from_the_first_of_the_year_whatever_their_unit():
 
 
 def test_a_mean_year_is_one_turn():
-    assert 400 * 365.2425 * TURN_PER_DAY == pytest.approx(400 * 2 * np.pi)
+    assert pytest.approx(400 * 2 * np.pi) == 400 * 365.2425 * TURN_PER_DAY
 
 
 def test_what_is_no_day_is_refused():
