@@ -62,6 +62,8 @@ def planting(
     takes away, beside chance, the steepest, the riskiest, and the greatest gain of safety:
 
         headscarp planting nn/ slides.zarr --judge --budget-ha 3 --out plans/
+
+    A forecast in place of `nn/` needs scenarios that begin with frames (`frames = 8`).
     """
     from headscarp.core.errors import RecipeError
 

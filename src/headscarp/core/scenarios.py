@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from headscarp.core import dates
 from headscarp.core.band import Band
 from headscarp.core.domains import CLOUD, CLOUD_CLASSES, REFLECTANCE, STATIC
 from headscarp.core.errors import RecipeError, StackError
@@ -44,8 +45,6 @@ GENERATED = "generated"
 GENERATED_TAG = "HEADSCARP_GENERATED"
 """Tag of a raster file that a net made."""
 GENERATED_WORDS = "made by a net, seen by nobody: one of many futures that could be"
-
-_YEAR_DAYS = 365.2425
 
 
 def scenario_bands(source: str, *, slides: bool = False, series: bool = False) -> tuple[Band, ...]:
@@ -115,16 +114,14 @@ def told_numbers(
     after_days: NDArray[np.floating], day_of_year: NDArray[np.floating], latitude: NDArray[np.floating]
 ) -> NDArray[np.float32]:
     """(S, M) the numbers of TOLD from (S,) each; NaN where unknown."""
-    turn = 2 * np.pi * np.asarray(day_of_year, np.float64) / _YEAR_DAYS
+    turn = dates.TURN_PER_DAY * np.asarray(day_of_year, np.float64)
     columns = (after_days, np.sin(turn), np.cos(turn), latitude)
     return np.stack([np.asarray(column, np.float32) for column in columns], axis=1)
 
 
 def numbers_of(stack: xr.Dataset) -> NDArray[np.float32]:
     """`told_numbers` of each sample of a stack of scenarios."""
-    dates = np.asarray(stack["cutoff"].to_numpy()).astype("datetime64[D]")
-    day = (dates - dates.astype("datetime64[Y]")).astype("timedelta64[D]").astype(np.float32)
-    day = np.where(np.isnat(dates), np.float32(np.nan), day)
+    day = dates.day_of_year(stack["cutoff"].to_numpy())
     return told_numbers(stack["after_days"].to_numpy(), day, stack["latitude"].to_numpy())
 
 

@@ -49,6 +49,8 @@ class CGAN(FutureNet):
         latent_l1: float = 0.5,
         kl: float = 0.01,
         crps: float = 0.0,
+        forecast: str | None = None,
+        joint: float = 1.0,
         spread: Mapping[str, Sequence[float]] | None = None,
         task: str = "identity",
         after_days: float | None = None,
@@ -58,13 +60,14 @@ class CGAN(FutureNet):
     ) -> None:
         """latents: length of z, 1 to 256. l1, latent_l1, kl: weights of the losses beside the adversarial one, those of
         BicycleGAN. Its small weight of kl lets z hide what is told, so that futures ignore the task: 0.3 forbids that.
-        crps: weight of the fair CRPS of two futures, which BicycleGAN does not have. spread: by task, what
-        z is multiplied by where futures are drawn, see `FutureNet.spread_of`. future: which of the many, 0 and up.
-        Others: see `FutureNet`."""
+        crps: weight of the fair CRPS of two futures, which BicycleGAN does not have. forecast: the bundle of a forecast
+        that judges futures while training, see `train.joint`; None: none does. joint: weight of what it says. Neither
+        is an argument of what was trained. spread: by task, what z is multiplied by where futures are drawn, see
+        `FutureNet.spread_of`. future: which of the many, 0 and up. Others: see `FutureNet`."""
         if not 1 <= latents <= 256:
             raise RecipeError(f"latents is {latents}; it has to be from 1 to 256, such as 8")
         weights = {"l1": l1, "latent_l1": latent_l1, "kl": kl, "crps": crps}
-        for name, weight in weights.items():
+        for name, weight in (weights | {"joint": joint}).items():
             if not 0 <= weight < float("inf"):
                 raise RecipeError(f"{name} is {weight}; a weight of a loss has to be 0 or more")
         super().__init__(
@@ -83,6 +86,7 @@ class CGAN(FutureNet):
         )
         self.latents, self.future = int(latents), int(future)
         self.weights = {name: float(weight) for name, weight in weights.items()}
+        self.forecast, self.joint = None if forecast is None else str(forecast), float(joint)
         self.reach = self.first_reach + self.one_reach
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
@@ -125,6 +129,11 @@ class CGAN(FutureNet):
         """The planes of a future as they show: changes where the gate lets them through, and the gate."""
         gate = self.gate(batch, planes)[1]
         return torch.cat([planes[:, :-1] * gate, planes[:, -1:]], dim=1)
+
+    def shown(self, batch: Batch, pictured: torch.Tensor) -> torch.Tensor:
+        """(B, K, H, W) the bands that change in their units, from the planes of a future as `pictured`."""
+        x = batch.x[:, self.at]
+        return torch.where(torch.isfinite(x), x, self._mean) + self._std * pictured[:, :-1]
 
     def pictured_of(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """The same of what came, and where it counts: see `planes_of`. The task "identity" has nothing to learn."""

@@ -114,23 +114,28 @@ def medians(x: torch.Tensor, days: torch.Tensor, present: torch.Tensor) -> tuple
 
     Of an even number the lower one counts, since clouds are bright.
     """
-    with torch.no_grad():  # nothing is learned of pixels
-        frames, count = x.shape[1], present.sum(dim=1, keepdim=True)
-        newest_first = torch.where(present, torch.nan_to_num(days), float("-inf")).argsort(
-            dim=1, descending=True, stable=True
-        )
-        rank = torch.arange(frames, device=x.device).expand_as(newest_first)
-        in_newer, in_older = rank < (count + 1) // 2, rank < count // 2
-        oldest_first = newest_first.gather(1, (count - 1 - rank).clamp(min=0))
-        if frames > _NETWORK_FRAMES or x.device.type != "cpu":
-            x = torch.nan_to_num(x, nan=torch.nan, posinf=torch.nan, neginf=torch.nan)
-            chosen = ((newest_first, in_newer), (oldest_first, in_older))
-            halves = [_ordered(x, at).masked_fill(~kept[..., None, None, None], torch.nan) for at, kept in chosen]
-            return tuple(part.nanmedian(dim=1).values for part in (torch.cat(halves, dim=1), *halves))
-        newer = _sorted_planes(x, newest_first[:, : (frames + 1) // 2], in_newer)
-        older = _sorted_planes(x, oldest_first[:, : frames // 2], in_older)
-        none = torch.full_like(newer[0], torch.nan)
-        return _merged_median(newer, older), _merged_median(newer, []), _merged_median(older, []) if older else none
+    with torch.no_grad():  # nothing is learned of pixels that were seen
+        found = _medians(x, days, present)
+    return tuple(_followed(x, median) for median in found) if _is_followed(x) else found
+
+
+def _medians(x: torch.Tensor, days: torch.Tensor, present: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    frames, count = x.shape[1], present.sum(dim=1, keepdim=True)
+    newest_first = torch.where(present, torch.nan_to_num(days), float("-inf")).argsort(
+        dim=1, descending=True, stable=True
+    )
+    rank = torch.arange(frames, device=x.device).expand_as(newest_first)
+    in_newer, in_older = rank < (count + 1) // 2, rank < count // 2
+    oldest_first = newest_first.gather(1, (count - 1 - rank).clamp(min=0))
+    if frames > _NETWORK_FRAMES or x.device.type != "cpu":
+        x = torch.nan_to_num(x, nan=torch.nan, posinf=torch.nan, neginf=torch.nan)
+        chosen = ((newest_first, in_newer), (oldest_first, in_older))
+        halves = [_ordered(x, at).masked_fill(~kept[..., None, None, None], torch.nan) for at, kept in chosen]
+        return tuple(part.nanmedian(dim=1).values for part in (torch.cat(halves, dim=1), *halves))
+    newer = _sorted_planes(x, newest_first[:, : (frames + 1) // 2], in_newer)
+    older = _sorted_planes(x, oldest_first[:, : frames // 2], in_older)
+    none = torch.full_like(newer[0], torch.nan)
+    return _merged_median(newer, older), _merged_median(newer, []), _merged_median(older, []) if older else none
 
 
 _OVER_TIME = ("newest", "oldest", "mean", "deviation", "age", "count")
@@ -141,7 +146,7 @@ def over_time(x: torch.Tensor, days: torch.Tensor, present: torch.Tensor) -> lis
 
     x: (N, T, K, p, p), NaN where missing. days, present: (N, T), in any order. age in 100 days, count in threes.
     """
-    with torch.no_grad():
+    with torch.set_grad_enabled(_is_followed(x)):
         order = torch.where(present, torch.nan_to_num(days), float("-inf")).argsort(dim=1, stable=True)
         x, when, there = _ordered(x, order), torch.nan_to_num(days.gather(1, order)) / 100, present.gather(1, order)
         seen = (x.abs() < torch.inf) & there[:, :, None, None, None]
@@ -158,7 +163,7 @@ def over_time(x: torch.Tensor, days: torch.Tensor, present: torch.Tensor) -> lis
         for t in range(x.shape[1]):
             apart = (held[:, t] - mean).mul_(seen[:, t])
             squares.addcmul_(apart, apart)
-        deviation = (squares / many).sqrt()
+        deviation = _root(squares / many)
         return [newest, oldest, mean, deviation, age, count / 3]
 
 
@@ -201,6 +206,23 @@ def _merged_median(a: list[torch.Tensor], b: list[torch.Tensor]) -> torch.Tensor
         most = [torch.maximum(a[i - 1], b[j - 1]) if i and j else a[i - 1] if i else b[j - 1] for i, j in pairs]
         found = torch.where(count > 2 * (k - 1), functools.reduce(torch.minimum, most), found)
     return found
+
+
+def _is_followed(x: torch.Tensor) -> bool:
+    """Whether something learns of these pixels: pictures that another net makes."""
+    return torch.is_grad_enabled() and x.requires_grad
+
+
+def _followed(x: torch.Tensor, median: torch.Tensor) -> torch.Tensor:
+    """The same medians (N, ...), which move with the values of the frames (N, T, ...) that hold them."""
+    holds = x.detach() == median[:, None]
+    value = torch.where(holds, x, 0.0).sum(dim=1) / holds.sum(dim=1).clamp(min=1)
+    return median + (value - value.detach())
+
+
+def _root(x: torch.Tensor) -> torch.Tensor:
+    """The square root, whose gradient is 0 where x is 0."""
+    return x.sqrt() if not x.requires_grad else torch.where(x > 0, x.clamp(min=1e-12).sqrt(), 0.0)
 
 
 _NETWORK_FRAMES = 32

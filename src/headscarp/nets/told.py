@@ -7,11 +7,11 @@ from collections.abc import Mapping
 
 import torch
 
+from headscarp.core.dates import TURN_PER_DAY
 from headscarp.core.scenarios import TASKS, TOLD
 from headscarp.nets.batch import Batch
 
 _DROPPED = 0.1  # share of the numbers that are left untold in training, so that a net bears not knowing them
-_YEAR_DAYS = 365.2425
 
 OF_TASK = len(TASKS) + 2 * len(TOLD)
 """How many numbers `told` gives."""
@@ -39,6 +39,6 @@ def _numbers(batch: Batch, numbers: Mapping[str, float | None]) -> torch.Tensor:
         math.nan if numbers[name] is None else float(numbers[name] or 0.0)
         for name in ("after_days", "day_of_year", "latitude")
     )
-    turn = 2 * math.pi * day / _YEAR_DAYS
+    turn = TURN_PER_DAY * day
     of_all = torch.tensor([after, math.sin(turn), math.cos(turn), latitude], device=batch.x.device)
     return of_all.expand(len(batch.x), -1)

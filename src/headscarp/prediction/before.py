@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 
 from headscarp.core.band import Band
-from headscarp.core.dates import day_of
+from headscarp.core.dates import day_of, day_of_year
 from headscarp.core.errors import HeadscarpWarning, StackError
 from headscarp.core.stack import VALID, band_attrs, fingerprint, stack_bands
 from headscarp.imagery.clouds import clear_looks
@@ -33,13 +33,13 @@ def one_frame(stack: xr.Dataset, date: str | None) -> tuple[xr.Dataset, float | 
     """One picture of the place, and the day of the year that it is of, where that is known."""
     cut = None if date is None else day_of(date)
     if "time" not in stack.dims:
-        return stack, None if cut is None else day_of_year(cut)
+        return stack, None if cut is None else float(day_of_year(cut))
     times = stack["time"].to_numpy().astype("datetime64[D]")
     there = np.flatnonzero(times <= cut) if cut is not None else np.arange(len(times))
     if not len(there):
         raise StackError(f"there is no frame up to {date}; the first is of {times.min()}: give a later date")
     chosen = int(there[-1])
-    return stack.isel(time=chosen).drop_vars("fingerprint", errors="ignore"), day_of_year(times[chosen])
+    return stack.isel(time=chosen).drop_vars("fingerprint", errors="ignore"), float(day_of_year(times[chosen]))
 
 
 def without_clouds(stack: xr.Dataset) -> xr.Dataset:
@@ -100,18 +100,13 @@ def past_of_place(
     seen = [_seen_once(stack, day, frames) for stack in series]
     if all(mask is not None for mask in seen):
         _tell_clouds(functools.reduce(operator.or_, seen), "place, in all frames,")
-    return with_delay(made, 0.0), day_of_year(day)
+    return with_delay(made, 0.0), float(day_of_year(day))
 
 
 def newest_picture(series: xr.Dataset, names: Sequence[str], *, step: int = 1) -> dict[str, np.ndarray]:
     """(y, x) by band the newest clear value of a series from `past_of_place`, of every step-th row and column."""
     planes = {name: series[name][..., ::step, ::step].to_numpy() for name in names if name in series}
     return {name: latest(plane) if plane.ndim == 3 else plane for name, plane in planes.items()}
-
-
-def day_of_year(day: np.datetime64) -> float:
-    """Days since the year began."""
-    return float((day - day.astype("datetime64[Y]")).astype("timedelta64[D]").astype(int))
 
 
 def _with_ground(stack: xr.Dataset, names: Sequence[str], day: np.datetime64) -> xr.Dataset:

@@ -19,6 +19,7 @@ from headscarp.tiles.reader import TileReader, make_batch
 
 _MOST_LOOKS = 8  # along each side
 _LOOKS_AT_SERIES = 4  # the same, where each costs a reading of all frames
+_AT_ONCE_PX = 512  # a place up to so many pixels along each side is read once, for all windows
 _ENOUGH_VALID, _TOO_MANY, _FAR = 0.5, 0.5, 2.0
 
 
@@ -28,7 +29,10 @@ def strange_share(bundle: Bundle, net: FutureNet, stack: xr.Dataset) -> float:
     side = int(net.familiarity.place_px)
     if side == 0:
         return float("nan")
-    reader, shape = TileReader(stack, check_fits(bundle, stack).bands), raster_shape(stack)
+    bands, shape = check_fits(bundle, stack).bands, raster_shape(stack)
+    if max(shape) <= _AT_ONCE_PX:
+        stack = stack.assign({band.name: stack[band.name].compute() for band in bands})
+    reader = TileReader(stack, bands)
     looks = _LOOKS_AT_SERIES if "time" in stack.dims else _MOST_LOOKS
     starts = [np.unique(np.linspace(0, max(length - side, 0), looks).astype(int)) for length in shape]
     strange = []

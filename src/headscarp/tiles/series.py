@@ -14,6 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from headscarp.core.band import UNLABELLED
+from headscarp.core.dates import TURN_PER_DAY, day_of_year
 from headscarp.core.domains import CAUSES, SENSORS, SERIES_DAYS, as_available, frames_available
 from headscarp.core.errors import StackError
 from headscarp.core.samples import PIXEL_M, class_codes, has_samples
@@ -31,7 +32,6 @@ DELAY = "delay_days"
 """Attribute of a stack that sets all of them to one number of days; see `with_delay`."""
 
 Floats = NDArray[np.float32]
-_YEAR_DAYS = 365.2425
 
 
 @dataclass(frozen=True)
@@ -194,11 +194,9 @@ def _day_of_year(stack: xr.Dataset, count: int) -> Floats:
     """(S,) day of the year of the cut-off, from 0; NaN where it is not known."""
     if "cutoff" not in stack.variables:
         return np.full(count, np.nan, np.float32)
-    dates = np.asarray(stack["cutoff"].to_numpy()).reshape(-1).astype("datetime64[D]")
-    day = (dates - dates.astype("datetime64[Y]")).astype("timedelta64[D]").astype(np.float32)
-    return np.where(np.isnat(dates), np.float32(np.nan), day)
+    return day_of_year(stack["cutoff"].to_numpy().reshape(-1))
 
 
 def _round(name: str, days: Floats) -> dict[str, Floats]:
-    angle = (2 * np.pi / _YEAR_DAYS) * days
+    angle = TURN_PER_DAY * days
     return {f"{name}:sin": np.sin(angle).astype(np.float32), f"{name}:cos": np.cos(angle).astype(np.float32)}

@@ -18,10 +18,12 @@ from headscarp.core.progress import Progress
 from headscarp.nets.batch import Batch
 from headscarp.nets.cgan import CGAN
 from headscarp.nets.critic import Critic, Encoder
+from headscarp.nets.joint import ForecastJudge
 from headscarp.nets.net import Net
 from headscarp.tiles.sampling import batches
 from headscarp.train.averaging import Average
 from headscarp.train.config import Settings
+from headscarp.train.joint import judge_beside
 from headscarp.train.lesson import Lesson, changes_of, drawn_tiles
 from headscarp.train.log import EpochLog
 from headscarp.train.loop import Kept, run_epochs
@@ -69,13 +71,15 @@ def train_adversarially(
 
 @dataclass(frozen=True)
 class Play:
-    """Who plays: the generator, the encoder that learns with it, the critic, and the optimiser of each side."""
+    """Who plays: the generator, the encoder that learns with it, the critic, and the optimiser of each side. judge: a
+    forecast that learns nothing; None: none."""
 
     net: CGAN
     encoder: Encoder
     critic: Critic
     by_generator: torch.optim.Optimizer
     by_critic: torch.optim.Optimizer
+    judge: ForecastJudge | None = None
 
     @property
     def beside(self) -> dict[str, Any]:
@@ -92,7 +96,8 @@ def make_play(net: CGAN, lesson: Lesson, settings: Settings, fabric: Fabric) -> 
     critic = Critic(inputs, told, base=net.base).to(fabric.device)
     net.to(fabric.device)
     sides = ([*net.parameters(), *encoder.parameters()], list(critic.parameters()))
-    return Play(net, encoder, critic, *(torch.optim.Adam(s, settings.learning_rate, betas=BETAS) for s in sides))
+    by_generator, by_critic = (torch.optim.Adam(s, settings.learning_rate, betas=BETAS) for s in sides)
+    return Play(net, encoder, critic, by_generator, by_critic, judge_beside(net, first, fabric.device))
 
 
 def step(play: Play, batch: Batch, fabric: Fabric, clip_norm: float | None) -> torch.Tensor:
@@ -100,8 +105,9 @@ def step(play: Play, batch: Batch, fabric: Fabric, clip_norm: float | None) -> t
 
     Both ways of BicycleGAN: what came is encoded and made again from its z (L1, KL), and from a z out of nothing comes
     a future whose z is to be found again (the encoder holds still for that). Critics are judged by squares (LSGAN).
+    Of two futures from nothing also the CRPS counts, and that of what a forecast says of them, where these have weight.
     """
-    net, critic, batch = play.net, play.critic, play.net.as_picture(batch)
+    net, critic, given, batch = play.net, play.critic, batch, play.net.as_picture(batch)
     with fabric.autocast():
         planes, counts = net.pictured_of(batch)
         features, told = net.features(batch), net.told(batch)
@@ -123,9 +129,12 @@ def step(play: Play, batch: Batch, fabric: Fabric, clip_norm: float | None) -> t
             still = {name: weight.detach() for name, weight in play.encoder.named_parameters()}
             found, _ = torch.func.functional_call(play.encoder, still, (fakes[1], told))
             loss = loss + net.weights["latent_l1"] * (found - drawn).abs().mean()
-        if net.weights["crps"]:
+        if net.weights["crps"] or play.judge is not None:
             other = net.pictured(batch, net.finish(seen, torch.randn_like(drawn)))
             loss = loss + net.weights["crps"] * net.crps([free, other], planes, counts)
+        if play.judge is not None:
+            futures = (net.shown(batch, free), net.shown(batch, other))
+            loss = loss + net.joint * play.judge.crps(given, batch, futures, counts)
     play.by_generator.zero_grad()
     fabric.backward(loss)
     _move(play.by_generator, clip_norm)

@@ -35,6 +35,7 @@ from headscarp.train.aligned import aligned_arguments
 from headscarp.train.checkpoint import CHECKPOINT, check_same_job, forget_checkpoint, open_job
 from headscarp.train.config import FitConfig, check_choice
 from headscarp.train.devices import check_batch_size, start_fabric
+from headscarp.train.joint import beside_inputs
 from headscarp.train.judging import judged_bundle
 from headscarp.train.kinds import judged_kinds
 from headscarp.train.lesson import Ground
@@ -90,7 +91,8 @@ def fit(
             f"net {net!r} learns from labels and the stack has none; build it with an inventory under [label], or take "
             f"a net that needs none: {unlabelled}"
         )
-    job = made_by("train", settings={"net": net, **whole.to_json()}, inputs=ground.inputs(), seed=config.seed)
+    inputs = [*ground.inputs(), *beside_inputs(net, config.net_arguments)]
+    job = made_by("train", settings={"net": net, **whole.to_json()}, inputs=inputs, seed=config.seed)
     if (out / _BUNDLE[0]).exists():
         return _finished(out, job, fabric)
     with fabric.rank_zero_first():

@@ -14,6 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from headscarp.core.artefact import check_output, write_json
+from headscarp.core.dates import TURN_PER_DAY
 from headscarp.core.errors import StackError
 from headscarp.core.provenance import describe_input, made_by
 from headscarp.core.samples import class_codes, class_names
@@ -99,7 +100,7 @@ def _read(source: Path) -> tuple[Told, Mapping[str, object]]:
         return _of_stack(stack), {"stack": fingerprint(stack)}
     table = read_inventory(source).table
     points = table[table.geometry.notna()]
-    angle = 2 * np.pi * (points["date"].dt.day_of_year.to_numpy(np.float64) - 1) / 365.2425
+    angle = TURN_PER_DAY * (points["date"].dt.day_of_year.to_numpy(np.float64) - 1)
     latitude, longitude = points.geometry.y.to_numpy(np.float64), points.geometry.x.to_numpy(np.float64)
     turn = np.deg2rad(longitude)
     groups = {

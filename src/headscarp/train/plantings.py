@@ -7,18 +7,16 @@ run.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
 import xarray as xr
 from numpy.typing import NDArray
 
 from headscarp.core.artefact import check_output, write_json
 from headscarp.core.bundle import Bundle
-from headscarp.core.calibration import calibration_from_json
-from headscarp.core.errors import BundleError, RecipeError, StackError
+from headscarp.core.errors import RecipeError, StackError
 from headscarp.core.progress import progress
 from headscarp.core.provenance import made_by
 from headscarp.core.samples import stack_resolution_m
@@ -27,20 +25,16 @@ from headscarp.core.stack import fingerprint
 from headscarp.evaluation.intervals import Interval
 from headscarp.evaluation.plans import ahead_of, mean_over_places
 from headscarp.evaluation.tables import Judged, MetricRow, rows_of, write_table
-from headscarp.nets import NETS, net_from_bundle
+from headscarp.nets import NETS
 from headscarp.prediction.plans import choose_cells
 from headscarp.prediction.planting import checked_risk, promised_share
-from headscarp.prediction.reforest import FEWEST_WOODS_PX, look_of_woods, with_trees, woods_and_open
 from headscarp.prediction.shallow import Ground, physical_gain
 from headscarp.sources.world.domains import slides
 from headscarp.terrain.stability import safety_factor
 from headscarp.tiles.dataset import as_stack
-from headscarp.tiles.fits import check_fits
-from headscarp.tiles.reader import TileReader
-from headscarp.tiles.sampling import batches
 from headscarp.tiles.splits import split_from_json, split_given
-from headscarp.tiles.tiling import whole_tile
 from headscarp.train.cases import Case, cases_of
+from headscarp.train.planted import risks_of
 from headscarp.train.simulated import SimulatedPlaces
 
 PHYSICS, RANDOM, STEEPEST, RISKIEST, SAFETY, LAW = "physics", "random", "steepest", "riskiest", "safety", "law"
@@ -104,15 +98,15 @@ def judge_plantings(
 ) -> PlantingsEvaluation:
     """Scores plans on the places of a part of simulated scenarios, each with the same budget.
 
-    risk: a bundle that gives a probability of landslides by pixel, whose gain ranks cells; None: the physical model
-    only. budget_ha: of each place. Raises StackError, BundleError, RecipeError.
+    risk: a bundle that gives a probability of landslides by pixel, whose gain ranks cells, or a forecast, which reads
+    the frames of scenarios with `frames`; None: the physical model only. budget_ha: of each place. Raises StackError,
+    BundleError, RecipeError.
     """
     stack = check_scenarios(as_stack(stack))
     folder = check_output(out, overwrite=overwrite) if out is not None else None
     bundle = None if risk is None else checked_risk(risk)
-    if bundle is not None and NETS[bundle.net].judges_places:
-        raise BundleError("plans are judged with nets of single pictures; a forecast reads frames: give another bundle")
-    split = split_given(stack) if bundle is None else split_from_json(bundle.split)
+    own = bundle is not None and not NETS[bundle.net].judges_places  # a forecast has learned from other places
+    split = split_from_json(bundle.split) if own and bundle is not None else split_given(stack)
     cases = list({case.place: case for case in reversed(cases_of(stack, split, part))}.values())[::-1]
     if not cases:
         raise StackError(f"the split has no places in the part {part!r}")
@@ -157,7 +151,7 @@ class _Judge:
 
     def values(self, cases: Sequence[Case]) -> tuple[dict[str, dict[str, Floats]], dict[str, Floats], int]:
         """By name and metric (places,) numbers; by name the promise for all open ground; places that were left out."""
-        learned = self._learned(cases) if self.bundle is not None else {}
+        learned = {} if self.bundle is None else risks_of(self.bundle, self.stack, self.places, cases)
         found: dict[str, dict[str, list[float]]] = {}
         everywhere: dict[str, list[float]] = {}
         dropped = 0
@@ -211,44 +205,3 @@ class _Judge:
             RANDOM: rng.random(slope.shape),
             LAW: np.maximum(gain, 1e-12),
         }, promises
-
-    def _learned(self, cases: Sequence[Case]) -> dict[str, tuple[Floats, Floats]]:
-        """By place, (y, x) risk as the net sees it, and how much less it would be with trees on all open ground."""
-        assert self.bundle is not None
-        calibration = calibration_from_json(self.bundle.calibration)
-        net, bands = net_from_bundle(self.bundle), check_fits(self.bundle, self.stack).bands
-        names = [band.name for band in bands]
-        rows, cols = self.stack.sizes["y"], self.stack.sizes["x"]
-        tiles = [whole_tile((rows, cols), net.align, sample=case.samples[0], name=case.place) for case in cases]
-        usual = self._usual_woods(cases)
-        made: dict[str, tuple[Floats, Floats]] = {}
-        with torch.inference_mode():
-            for batch in batches(TileReader(self.stack, bands), tiles, batch_size=_BATCH, workers=2):
-                after = batch.x.clone()
-                for i, tile in enumerate(batch.tiles):
-                    planes = dict(zip(names, batch.x[i].numpy(), strict=True))
-                    woods, _ = woods_and_open(planes)
-                    look = look_of_woods(planes, woods) if woods.sum() >= FEWEST_WOODS_PX else usual
-                    open_ = np.zeros(planes[names[0]].shape, np.bool_)
-                    open_[:rows, :cols] = slides.open_ground(self.places.place(tile.id))
-                    changed = with_trees(planes, open_, look)
-                    after[i] = torch.from_numpy(np.stack([changed[name] for name in names]))
-                risks = [
-                    calibration.apply(net.predict(b)[:, 0, :rows, :cols].numpy().astype(np.float64))
-                    for b in (batch, replace(batch, x=after))
-                ]
-                for tile, before, then in zip(batch.tiles, *risks, strict=True):
-                    made[tile.id] = (before, before - then)
-        return made
-
-    def _usual_woods(self, cases: Sequence[Case]) -> dict[str, NDArray[np.floating]]:
-        """The median look over places that have woods, for those that have none."""
-        looks: dict[str, list[float]] = {}
-        for case in cases:
-            planes = {n: self.stack[n][case.samples[0]].to_numpy() for n in ("green", "red", "nir")}
-            woods, _ = woods_and_open(planes)
-            if woods.sum() >= FEWEST_WOODS_PX:
-                seen = {n: self.stack[n][case.samples[0]].to_numpy() for n in ("blue", *planes, "swir1", "swir2")}
-                for name, value in look_of_woods(seen, woods).items():
-                    looks.setdefault(name, []).append(float(value))
-        return {name: np.array(np.median(values)) for name, values in looks.items()}
