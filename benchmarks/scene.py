@@ -43,8 +43,8 @@ from headscarp.tiles.reader import TileReader
 
 BANDS, WINDOW_PX, OVERLAP = 6, 128, 0.25
 BAR, FLAT = 1.08, 1.1
-STRIPS = (2048, 6144)
-"""Rows of 1024 columns: with fewer blocks than eight memory has not been asked for in full."""
+STRIPS = (4096, 12288)
+"""Rows of 1024 columns: with a few blocks memory has not been asked for in full."""
 
 
 def main() -> int:

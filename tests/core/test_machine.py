@@ -39,7 +39,7 @@ print(outside, inside, again)
 GROWTH = """
 import numpy as np
 import headscarp
-from headscarp.core.machine import cores, give_back_growth, keep_freed_memory
+from headscarp.core.machine import cores, give_back_growth, keep_freed_memory, long_lived
 
 def resident():
     with open("/proc/self/statm") as file:
@@ -53,25 +53,32 @@ def grow(megabytes):
 
 kept = []
 with keep_freed_memory():
-    for _ in range(2 * cores()):
+    for _ in range(4 * cores()):
         kept.append(grow(8))
         give_back_growth()
     usual = resident()
+    lasting = long_lived((400, 2**20), np.uint8)
+    lasting[:] = 1
+    held = resident()
+    del lasting
+    left = resident()
     kept.append(grow(400))
     grown = resident()
-    for _ in range(2 * cores()):
+    for _ in range(4 * cores()):
         give_back_growth()
     eased = resident()
 kept.append(grow(400))
 give_back_growth()  # of no effect outside
-print(usual, grown, eased)
+print(usual, held, left, grown, eased)
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is kept with glibc only")
 def test_what_a_heap_grew_by_goes_back():
     done = subprocess.run([sys.executable, "-c", GROWTH], capture_output=True, text=True, check=True)
-    usual, grown, eased = (float(megabytes) for megabytes in done.stdout.split())
+    usual, held, left, grown, eased = (float(megabytes) for megabytes in done.stdout.split())
+    assert held > usual + 390
+    assert left < usual + 10  # at once: on pages of its own
     assert grown > usual + 300
     assert eased < usual + 50
 

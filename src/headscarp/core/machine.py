@@ -5,6 +5,7 @@ Where `HEADSCARP_MEMORY=system` is set, or the C library is not glibc, memory is
 
 import ctypes
 import math
+import mmap
 import os
 import sys
 import threading
@@ -12,11 +13,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
 """Parameters of mallopt(3); their values at the start are 128 KiB and 65536, and eight arenas a core."""
 
-_GROWTH = 1.1
+_GROWTH, _PIECES = 1.1, 4
 _LOCK = threading.Lock()
 _keeping = 0
 _pieces = 0
@@ -72,8 +77,8 @@ def give_back_growth() -> None:
     work; to be called after each of them. Nothing happens outside `keep_freed_memory`.
 
     A heap that never gives back creeps: a hole in it is at times too small for what it held before, since blocks begin
-    at addresses of their own (posix_memalign), and the next one is touched beside it. At most every second piece of
-    each thread is followed by it, so that it costs a hundredth of the time at worst.
+    at addresses of their own (posix_memalign), and the next one is touched beside it. What is given back has to be
+    touched anew, so at most every fourth piece of each thread is followed by it: a hundredth of the time.
     """
     global _pieces, _settled
     libc = _glibc()
@@ -81,13 +86,30 @@ def give_back_growth() -> None:
         return
     with _LOCK:
         _pieces += 1
-        if _pieces < 2 * cores():
+        if _pieces < _PIECES * cores():
             return
         if math.isinf(_settled):
             _settled = _resident_bytes()
         if _resident_bytes() > _GROWTH * _settled:
             libc.malloc_trim(0)
             _pieces = 0
+
+
+def long_lived(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    """An array for what outlives many short-lived blocks of memory; its values are any.
+
+    Inside `keep_freed_memory` it stands on pages of its own, which go back with it: in the heap it would leave holes
+    among blocks of other sizes. Elsewhere it is `np.empty`.
+    """
+    count = math.prod(shape) * np.dtype(dtype).itemsize
+    if not _keeping or not count:
+        return np.empty(shape, dtype)
+    return np.frombuffer(_own_pages(count), dtype).reshape(shape)
+
+
+def _own_pages(count: int) -> mmap.mmap:
+    """Bytes that no other process shares; only asked for where there is glibc."""
+    return mmap.mmap(-1, count, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 
 
 def _resident_bytes() -> int:

@@ -11,8 +11,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import cycle, islice
 
+import numpy as np
 import torch
 
+from headscarp.core.machine import long_lived
 from headscarp.core.tile import Tile, Window
 from headscarp.nets.batch import Batch
 from headscarp.nets.memory import Room
@@ -109,7 +111,7 @@ class Windows:
     def _make(self, run: Run, group: Sequence[_Wish]) -> None:
         try:
             batch = _joined([wish.part() for wish in islice(cycle(group), self.at_once)])
-            made = torch.cat(self.room.run(run, batch)).float()
+            made = _apart(torch.cat(self.room.run(run, batch)))
         except BaseException:
             with self._changed:
                 self._wishes = [*group, *self._wishes]
@@ -117,7 +119,7 @@ class Windows:
             raise
         with self._changed:
             for wish, one in zip(group, made, strict=False):
-                kept = one.clone() if wish.shared else one  # alone, without the batch that it was made in
+                kept = _apart(one) if wish.shared else one  # alone, without the batch that it was made in
                 self._bytes += kept.nbytes if wish.shared else 0
                 wish.made.set_result(kept)
             for key in [key for key, one in self._held.items() if one.done()] if self._bytes > _SHARED_BYTES else ():
@@ -125,6 +127,13 @@ class Windows:
                 if self._bytes <= _SHARED_BYTES // 2:
                     break
             self._changed.notify_all()
+
+
+def _apart(made: torch.Tensor) -> torch.Tensor:
+    """The same numbers, float32, on the CPU where they will stand for longer than a batch."""
+    if made.device.type != "cpu":
+        return made.float()
+    return torch.from_numpy(long_lived(tuple(made.shape), np.float32)).copy_(made)
 
 
 def _joined(parts: Sequence[Batch]) -> Batch:

@@ -16,6 +16,7 @@ import xarray as xr
 from headscarp.core.band import NO_VALUE, UNLABELLED, Band
 from headscarp.core.domains import BACKSCATTER, TRACE, TRACES
 from headscarp.core.errors import SplitError, StackError
+from headscarp.core.machine import long_lived
 from headscarp.core.scenarios import is_scenarios
 from headscarp.core.stack import LABEL, VALID, stack_bands
 from headscarp.core.tile import Tile, Window
@@ -87,7 +88,7 @@ class TileReader:
         span = _span(rows, cols)
         take = (rows - span.row, cols - span.col)
         front = () if self.series is None else (self.stack.sizes["time"],)
-        x = np.empty((*front, len(self.bands), window.height, window.width), np.float32)
+        x = long_lived((*front, len(self.bands), window.height, window.width), np.float32)
         for i, array in enumerate(self._arrays):
             _spread(read_window(array, span, sample=tile.sample), *take, x[..., i, :, :])
         if self._quality is not None:
