@@ -129,7 +129,7 @@ def test_smooth_draws_belong_to_places_and_have_one_variance():
 
 def test_reach_is_that_of_all_steps():
     assert new_net("direct").reach == -(-unet_reach(1) // 2) * 2
-    assert new_net("flow").reach == 4 * new_net("direct").reach  # three steps and the guess
+    assert new_net("flow").reach == 24 + 4 * new_net("direct").reach  # three steps and the guess, with those around
     assert unet_reach() == 110
 
 

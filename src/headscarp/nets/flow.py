@@ -17,6 +17,7 @@ from headscarp.nets.draws import normal_draws, smooth_draws, smooth_fresh
 from headscarp.nets.extents import Extents
 from headscarp.nets.futures import FutureNet
 from headscarp.nets.guess import guess_losses
+from headscarp.nets.layers import HeightAround, mean_within
 from headscarp.nets.net import Schedule, Statistics
 from headscarp.nets.told import OF_TASK
 
@@ -33,8 +34,8 @@ class Flow(FutureNet):
     Liu, Gong and Liu (2023).
 
     Before any noise a second U-Net of the same kind makes a **guess**, all that `direct` says, and the U-Net of the
-    flow reads it beside the bands: regression first, chance for what is left (Mardani et al. 2023). Gradients of the
-    flow do not reach it. Any number of futures shares one guess.
+    flow reads it beside the bands, and its mean over 24 pixels to each side: regression first, chance for what is left
+    (Mardani et al. 2023). Gradients of the flow do not reach it. Any number of futures shares one guess.
 
     A future begins as noise and goes to t = 1 in `steps` steps, at t = (k / steps)^2 so that what is large and decided
     first gets its share of them. Steps are of second order and ask the U-Net once each: they go on from how what it
@@ -90,13 +91,14 @@ class Flow(FutureNet):
             task=task,
             numbers={"after_days": after_days, "day_of_year": day_of_year, "latitude": latitude},
             under_way=2,
-            beside=1,
+            beside=2,
             spread=spread,
         )
         if not 1 <= steps <= 100:
             raise RecipeError(f"steps is {steps}; it has to be from 1 to 100")
         self.steps, self.future = int(steps), int(future)
-        self.reach = self.first_reach + (1 + self.steps) * self.one_reach
+        far = -(-HeightAround.reach // self.align) * self.align
+        self.reach = self.first_reach + far + (1 + self.steps) * self.one_reach
         self.guess = self.make_unet(0, len(self.change) + 1, OF_TASK)
         self.extents = Extents(len(TASKS), len(self.change) + 1)
 
@@ -117,7 +119,7 @@ class Flow(FutureNet):
             t = ((torch.arange(len(planes), device=planes.device) % 8 + 0.5) / 8) ** 2
             noise = self._noise(batch, 0)
         moved = torch.lerp(noise, wanted, t[:, None, None, None])
-        certain = torch.cat([features, guess.detach()], dim=1)
+        certain = self._beside(batch, features, guess.detach())
         missed = (self._step(certain, told, moved, t) - wanted).square() * counts
         n = counts.sum().clamp(min=1)
         return {
@@ -134,8 +136,8 @@ class Flow(FutureNet):
     def glance(self, batch: Batch) -> torch.Tensor:
         """What the guess says: its gate is the probability of a change, and lets that share of it through."""
         batch = self.as_picture(batch)
-        planes = self.guess(self.features(batch), self.told(batch)).float()
-        return self.composed(batch, torch.cat([planes[:, :-1], planes[:, -1:] / 2], dim=1))
+        guess = self.guess(self.features(batch), self.told(batch)).float()
+        return self.composed(batch, _halved(guess))
 
     def evidence(self, batch: Batch) -> torch.Tensor:
         """See `FutureNet`; at eight times with noise that belongs to places, so that tasks meet the same chance. Of the
@@ -158,9 +160,16 @@ class Flow(FutureNet):
         return {**self.own_arguments(), "steps": self.steps, "future": self.future}
 
     def _certain(self, batch: Batch, told: torch.Tensor) -> torch.Tensor:
-        """(B, F + K + 1, H, W) what does not depend on chance: the features and the guess."""
+        """(B, F + 2 (K + 1), H, W) what does not depend on chance."""
         features = self.features(batch)
-        return torch.cat([features, self.guess(features, told).float()], dim=1)
+        return self._beside(batch, features, self.guess(features, told).float())
+
+    def _beside(self, batch: Batch, features: torch.Tensor, guess: torch.Tensor) -> torch.Tensor:
+        """The features, the guess, and the mean over those around of what it makes probable: how far a task is likely
+        to go in the place as a whole."""
+        through = self.gate(batch, _halved(guess))[1]
+        probable = torch.cat([guess[:, :-1] * through, guess[:, -1:]], dim=1)
+        return torch.cat([features, guess, mean_within(probable, HeightAround.reach)], dim=1)
 
     def _one(self, batch: Batch, certain: torch.Tensor, told: torch.Tensor, number: int) -> torch.Tensor:
         """(B, K + 1, H, W) planes of the future of this number."""
@@ -202,6 +211,11 @@ class Flow(FutureNet):
         """The like of it for training, drawn faster, and belonging to nowhere."""
         near, far = smooth_fresh(planes, _CELL_PX), smooth_fresh(planes, _PLACE_PX)
         return torch.cat([(torch.randn_like(planes) + near) * math.sqrt(0.5), far], dim=1)
+
+
+def _halved(guess: torch.Tensor) -> torch.Tensor:
+    """The guess with a gate that is the probability of a change."""
+    return torch.cat([guess[:, :-1], guess[:, -1:] / 2], dim=1)
 
 
 def _triples(times: Sequence[float]) -> Iterator[tuple[float | None, float, float]]:
