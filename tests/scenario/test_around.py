@@ -39,13 +39,13 @@ def test_what_is_highest_here_stands_high_in_whatever_units_and_flat_ground_stan
 
 @EACH
 def test_tiles_equal_the_whole_with_bands_that_stand_around(name):
-    net, whole = new_net(name, around=["red", "slope"]), world(1, 0, side=160)
+    net, whole = new_net(name, around=["red", "slope"]), world(1, 0, side=216)
     assert net.arguments()["around"] == ["red", "slope"]
-    assert net.reach <= 64
-    tile = Tile(Window(68, 68, 16, 16), 64, sample=0)
-    cut = replace(whole, x=whole.x[..., 4:148, 4:148], valid=whole.valid[..., 4:148, 4:148], tiles=(tile,))
+    assert net.reach <= 96
+    tile = Tile(Window(100, 100, 16, 16), 96, sample=0)
+    cut = replace(whole, x=whole.x[..., 4:212, 4:212], valid=whole.valid[..., 4:212, 4:212], tiles=(tile,))
     with torch.no_grad():
-        one, other = net.picture(whole, 2)[..., 68:84, 68:84], net.picture(cut, 2)[..., 64:80, 64:80]
+        one, other = net.picture(whole, 2)[..., 100:116, 100:116], net.picture(cut, 2)[..., 96:112, 96:112]
     torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 

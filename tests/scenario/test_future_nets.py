@@ -129,7 +129,7 @@ def test_smooth_draws_belong_to_places_and_have_one_variance():
 
 def test_reach_is_that_of_all_steps():
     assert new_net("direct").reach == -(-unet_reach(1) // 2) * 2
-    assert new_net("flow").reach == 3 * new_net("direct").reach
+    assert new_net("flow").reach == 24 + 4 * new_net("direct").reach  # three steps and the guess, with those around
     assert unet_reach() == 110
 
 
@@ -188,6 +188,32 @@ def test_futures_of_a_planted_task_spread_as_the_truth_does():
     assert areas.mean() == pytest.approx(truth.mean().item(), abs=0.12)
     assert 0.4 * truth.std() < areas.std() < 1.6 * truth.std()
     assert areas.std(dim=0).mean() > 0.35 * truth.std()  # of one place, not only between places
+
+
+@pytest.mark.parametrize("wide", [1.0, 0.5])
+def test_futures_are_as_wide_as_what_the_net_knows_of_chance(wide, monkeypatch):
+    def step(certain, told, x, t):  # the mean of N(0, wide^2) under noise, which is all that there is to say
+        t = t[:, None, None, None]
+        return x * t * wide**2 / (t**2 * wide**2 + (1 - t) ** 2)
+
+    net = new_net("flow", steps=12)
+    monkeypatch.setattr(net, "_step", step)
+    with torch.no_grad():
+        drawn = torch.cat(list(net.imagined(world(24, 0), range(4))))
+        noise = torch.cat([net._noise(world(24, 0), number)[:, :3] for number in range(4)])
+    assert (drawn.std() / noise.std()).item() == pytest.approx(wide, rel=0.08)
+
+
+def test_a_guess_is_the_same_for_all_futures_and_futures_do_not_change_what_it_learns():
+    net, batch = new_net("flow"), world(2, 0)
+    looks = []
+    net.guess.register_forward_hook(lambda *_: looks.append(1))
+    with torch.no_grad():
+        list(net.pictures(batch, range(3)))
+    assert len(looks) == 1
+    losses = net.losses(batch)
+    (losses["planes"] + losses["extents"]).backward()
+    assert all(weight.grad is None for weight in net.guess.parameters())
 
 
 def test_pictures_before_and_after_turn_together_and_are_changed_in_no_other_way():

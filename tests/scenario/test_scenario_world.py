@@ -1,5 +1,6 @@
 """Laws of simulated futures: all else is equal, futures differ, nothing depends on who builds it."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -12,6 +13,7 @@ from headscarp.core.errors import RecipeError, StackError
 from headscarp.core.scenarios import AFTER, TASKS, check_scenarios, numbers_of, task_code, task_codes
 from headscarp.core.stack import feature_bands
 from headscarp.sources.world.domains import REGIONS, Look, after_days, draw_scene, simulate_future
+from headscarp.sources.world.domains.futures import _TASKS, _from_lowest_side, scene_place
 from headscarp.tiles.splits import split_given
 
 LOOK = Look(seed=2, frames=1, side_px=24)
@@ -50,6 +52,20 @@ def test_how_far_a_task_goes_is_drawn_anew_for_each_future(task):
     assert len({future["changed"].tobytes() for future in futures}) > 1
     again = simulate_future(site, LOOK, task, 2)
     assert all(np.array_equal(again[name], futures[2][name]) for name in again)
+
+
+def test_roads_begin_at_the_lowest_side_and_turn_with_the_place():
+    for number in range(4):
+        place = scene_place(draw_scene("japan", number, LOOK), LOOK)
+        road = _TASKS["construction"](place, np.random.default_rng(number)).changed
+        for turn in range(4):
+            for flip in (1, -1):
+                planes = {name: getattr(place, name) for name in ("elevation_m", "slope_deg", "cover")}
+                moved = {name: np.rot90(z, turn, (-2, -1))[..., ::flip] for name, z in planes.items()}
+                again = _TASKS["construction"](replace(place, **moved), np.random.default_rng(number)).changed
+                assert np.array_equal(again, np.rot90(road, turn)[:, ::flip])
+    z = np.add.outer(np.zeros(8), np.arange(8.0))  # lowest in the west
+    assert np.array_equal(_from_lowest_side(z)[3], np.arange(8) / 8)
 
 
 def test_the_place_before_knows_nothing_of_the_task():

@@ -15,6 +15,7 @@ from headscarp.nets import net_from_bundle
 from headscarp.tiles.splits import split_from_json
 from headscarp.train.config import FitConfig
 from headscarp.train.fit import fit
+from headscarp.train.guess import guess_of
 from headscarp.train.spread import FACTORS, best_factor, with_spread
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -122,6 +123,24 @@ def test_only_validation_places_decide(trained):
     assert again.arguments == chosen.arguments
     assert again.metrics == chosen.metrics
     assert {row["part"] for row in chosen.metrics} == {"validation"}
+
+
+def test_the_guess_of_a_flow_is_a_bundle_of_direct(trained):
+    path, scenes = trained
+    if open_bundle(path).net != "flow":
+        with pytest.raises(BundleError, match="makes no guess"):
+            guess_of(path, scenes)
+        return
+    alone, net = guess_of(path, scenes), net_from_bundle(open_bundle(path))
+    x = torch.tensor(np.stack([scenes[b.name].to_numpy()[:2] for b in alone.bands], axis=1))
+    batch = replace(world(2, 0), x=x, after=None, y=None)
+    with torch.no_grad():
+        assert torch.equal(
+            next(net_from_bundle(alone).imagined(batch)), net.guess(net.features(batch), net.told(batch)).float()
+        )
+    assert alone.net == "direct"
+    assert {row["net"] for row in alone.metrics} == {"direct"}
+    assert {row["part"] for row in alone.metrics} == {"validation"}
 
 
 def test_a_bundle_without_factors_draws_as_it_did_and_keeps_its_weights(trained):

@@ -8,6 +8,7 @@ import torch
 from headscarp.core.band import Band
 from headscarp.nets.batch import Batch
 from headscarp.nets.futures import FutureNet
+from headscarp.nets.guess import guess_losses
 from headscarp.nets.net import Schedule, Statistics
 
 
@@ -52,19 +53,13 @@ class Direct(FutureNet):
         self.reach = self.first_reach + self.one_reach
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
-        """{"change", "done"}: absolute error of the change where there is one, square error of where."""
+        """{"change", "done"}: see `guess_losses`."""
         batch = self.as_picture(batch)
         planes, counts = self.planes_of(batch)
         features = self.features(batch)
         self.remember(batch, features)
         said = self.unet(features, self.told(batch)).float()
-        there = counts * ((planes[:, -1:] > 0) | self.anywhere(batch)[:, None, None, None])
-        change = (said[:, :-1] - planes[:, :-1]).abs().mean(dim=1, keepdim=True)
-        done = (said[:, -1:] - planes[:, -1:]).square()
-        return {
-            "change": (change * there).sum() / there.sum().clamp(min=1),
-            "done": (done * counts).sum() / counts.sum().clamp(min=1),
-        }
+        return guess_losses(said, planes, counts, anywhere=self.anywhere(batch))
 
     def imagined(self, batch: Batch, numbers: Sequence[int] = (0,)) -> Iterator[torch.Tensor]:
         """(B, K + 1, H, W) planes of the one future, whatever its number."""

@@ -5,7 +5,6 @@ Refuses to call one future a forecast: each is one of many that could be.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -17,7 +16,10 @@ from headscarp.nets.batch import Batch
 from headscarp.nets.draws import normal_draws, smooth_draws, smooth_fresh
 from headscarp.nets.extents import Extents
 from headscarp.nets.futures import FutureNet
+from headscarp.nets.guess import guess_losses
+from headscarp.nets.layers import HeightAround, mean_within
 from headscarp.nets.net import Schedule, Statistics
+from headscarp.nets.told import OF_TASK
 
 _CELL_PX, _PLACE_PX = 16, 64
 _EXTENTS_WEIGHT = 0.3
@@ -31,10 +33,16 @@ class Flow(FutureNet):
     bands and the task what the planes are, which is the same as to say the velocity. Sources: Lipman et al. (2023);
     Liu, Gong and Liu (2023).
 
-    A future begins as noise and goes to t = 1 in `steps` Euler steps, at t = (k / steps)^2 so that what is large and
-    decided first gets its share of them; the last step lands on what the U-Net says, so no noise is left. Half of the
-    variance of the noise is smooth over 16 pixels. Noise belongs to places (`nets.draws`), so tiles of a map fit
-    together.
+    Before any noise a second U-Net of the same kind makes a **guess**, all that `direct` says, and the U-Net of the
+    flow reads it beside the bands, and its mean over 24 pixels to each side: regression first, chance for what is left
+    (Mardani et al. 2023). Gradients of the flow do not reach it. Any number of futures shares one guess.
+
+    A future begins as noise and goes to t = 1 in `steps` steps, at t = (k / steps)^2 so that what is large and decided
+    first gets its share of them. Steps are of second order and ask the U-Net once each: they go on from how what it
+    says has changed since the last one (Adams and Bashforth; Lu et al. 2022, DPM-Solver++). As many Euler steps make
+    futures too alike, by a seventh to a quarter of their deviation. The last step lands on what the U-Net says, so no
+    noise is left. Half of the variance of the noise is smooth over 16 pixels. Noise belongs to places (`nets.draws`),
+    so tiles of a map fit together.
 
     Beside the planes go as many **extents**: how far the task goes in the place as a whole (`nets.extents`), from noise
     that is smooth over 64 pixels. A mean over a thousand noisy pixels is hard to read for a net that sees a few of them
@@ -68,9 +76,9 @@ class Flow(FutureNet):
         latitude: float | None = None,
         future: int = 0,
     ) -> None:
-        """steps: of Euler, 1 to 100. spread: by task, what the noise of the planes and that of the extents is
-        multiplied by where futures are drawn, see `FutureNet.spread_of`. future: which of the many, 0 and up. Others:
-        see `FutureNet`."""
+        """steps: from noise to a future, 1 to 100. spread: by task, what the noise of the planes and that of the
+        extents is multiplied by where futures are drawn, see `FutureNet.spread_of`. future: which of the many, 0 and
+        up. Others: see `FutureNet`."""
         super().__init__(
             bands,
             resolution_m=resolution_m,
@@ -83,21 +91,26 @@ class Flow(FutureNet):
             task=task,
             numbers={"after_days": after_days, "day_of_year": day_of_year, "latitude": latitude},
             under_way=2,
+            beside=2,
             spread=spread,
         )
         if not 1 <= steps <= 100:
             raise RecipeError(f"steps is {steps}; it has to be from 1 to 100")
         self.steps, self.future = int(steps), int(future)
-        self.reach = self.first_reach + self.steps * self.one_reach
+        far = -(-HeightAround.reach // self.align) * self.align
+        self.reach = self.first_reach + far + (1 + self.steps) * self.one_reach
+        self.guess = self.make_unet(0, len(self.change) + 1, OF_TASK)
         self.extents = Extents(len(TASKS), len(self.change) + 1)
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
-        """{"planes", "extents"}: mean square of what the U-Net misses the planes by, and the extents, at times drawn at
-        random; while judging, at times spread evenly, with noise that belongs to places."""
+        """{"planes", "extents", "change", "done"}: mean square of what the U-Net misses the planes by, and the extents,
+        at times drawn at random; while judging, at times spread evenly, with noise that belongs to places. And what the
+        guess is learned by, see `guess_losses`."""
         batch = self.as_picture(batch)
         planes, counts = self.planes_of(batch)
-        features, k = self.features(batch), planes.shape[1]
+        features, told, k = self.features(batch), self.told(batch), planes.shape[1]
         self.remember(batch, features)
+        guess = self.guess(features, told).float()
         wanted = torch.cat([planes, self.extents(planes, counts, self.tasks_of(batch))], dim=1)
         if self.training:
             t = torch.rand(len(planes), device=planes.device) ** 2
@@ -106,63 +119,79 @@ class Flow(FutureNet):
             t = ((torch.arange(len(planes), device=planes.device) % 8 + 0.5) / 8) ** 2
             noise = self._noise(batch, 0)
         moved = torch.lerp(noise, wanted, t[:, None, None, None])
-        missed = (self._step(features, self.told(batch), moved, t) - wanted).square() * counts
+        certain = self._beside(batch, features, guess.detach())
+        missed = (self._step(certain, told, moved, t) - wanted).square() * counts
         n = counts.sum().clamp(min=1)
         return {
             "planes": missed[:, :k].mean(dim=1).sum() / n,
             "extents": _EXTENTS_WEIGHT * missed[:, k:].mean(dim=1).sum() / n,
+            **guess_losses(guess, planes, counts, anywhere=self.anywhere(batch)),
         }
 
     def imagined(self, batch: Batch, numbers: Sequence[int]) -> Iterator[torch.Tensor]:
-        features, told = self.features(batch), self.told(batch)
-        return (self._one(batch, features, told, number) for number in numbers)
+        told = self.told(batch)
+        certain = self._certain(batch, told)
+        return (self._one(batch, certain, told, number) for number in numbers)
 
     def glance(self, batch: Batch) -> torch.Tensor:
-        """What the first step says: the mean over all futures. Its gate is the probability of a change."""
+        """What the guess says: its gate is the probability of a change, and lets that share of it through."""
         batch = self.as_picture(batch)
-        noise = self._noise(batch, 0)  # as in training: a mean has no spread
-        start = torch.zeros(len(noise), device=noise.device)
-        planes = self._step(self.features(batch), self.told(batch), noise, start)[:, : len(self.change) + 1]
-        planes = torch.cat([planes[:, :-1], planes[:, -1:] / 2], dim=1)
-        return self.composed(batch, planes)
+        guess = self.guess(self.features(batch), self.told(batch)).float()
+        return self.composed(batch, _halved(guess))
 
     def evidence(self, batch: Batch) -> torch.Tensor:
         """See `FutureNet`; at eight times with noise that belongs to places, so that tasks meet the same chance. Of the
         planes alone: extents have another scale under each task."""
         batch = self.as_picture(batch)
         planes, counts = self.planes_of(batch)
-        features, told, k = self.features(batch), self.told(batch), planes.shape[1]
+        told, k = self.told(batch), planes.shape[1]
+        certain = self._certain(batch, told)
         wanted = torch.cat([planes, self.extents(planes, counts, self.tasks_of(batch))], dim=1)
         pixels = counts.sum(dim=(1, 2, 3)).clamp(min=1)
         missed = torch.zeros(len(planes), device=planes.device)
         for number in range(_TIMES):
             t = torch.full((len(planes),), ((number + 0.5) / _TIMES) ** 2, device=planes.device)
             moved = torch.lerp(self._noise(batch, number), wanted, t[:, None, None, None])
-            said = self._step(features, told, moved, t)[:, :k]
+            said = self._step(certain, told, moved, t)[:, :k]
             missed += ((said - planes).square().mean(dim=1, keepdim=True) * counts).sum(dim=(1, 2, 3)) / pixels
         return -missed / _TIMES
 
     def arguments(self) -> dict[str, Any]:
         return {**self.own_arguments(), "steps": self.steps, "future": self.future}
 
-    def _one(self, batch: Batch, features: torch.Tensor, told: torch.Tensor, number: int) -> torch.Tensor:
+    def _certain(self, batch: Batch, told: torch.Tensor) -> torch.Tensor:
+        """(B, F + 2 (K + 1), H, W) what does not depend on chance."""
+        features = self.features(batch)
+        return self._beside(batch, features, self.guess(features, told).float())
+
+    def _beside(self, batch: Batch, features: torch.Tensor, guess: torch.Tensor) -> torch.Tensor:
+        """The features, the guess, and the mean over those around of what it makes probable: how far a task is likely
+        to go in the place as a whole."""
+        through = self.gate(batch, _halved(guess))[1]
+        probable = torch.cat([guess[:, :-1] * through, guess[:, -1:]], dim=1)
+        return torch.cat([features, guess, mean_within(probable, HeightAround.reach)], dim=1)
+
+    def _one(self, batch: Batch, certain: torch.Tensor, told: torch.Tensor, number: int) -> torch.Tensor:
         """(B, K + 1, H, W) planes of the future of this number."""
         x = self._noise(batch, number) * self._noise_scale(batch)
         times = [(k / self.steps) ** 2 for k in range(self.steps + 1)]
-        cut = 0
-        for left, (now, then) in zip(range(self.steps, 0, -1), pairwise(times), strict=True):
+        cut, last = 0, x
+        for left, (before, now, then) in zip(range(self.steps, 0, -1), _triples(times), strict=True):
             spare = _halo(batch) - left * self.one_reach - cut  # context that no step to come looks at
             if spare > 0:
-                x, features, cut = _cropped(x, spare), _cropped(features, spare), cut + spare
-            said = self._step(features, told, x, torch.full((len(x),), now, device=x.device))
+                x, certain, last, cut = _cropped(x, spare), _cropped(certain, spare), _cropped(last, spare), cut + spare
+            said = self._step(certain, told, x, torch.full((len(x),), now, device=x.device))
             x = torch.lerp(x, said, (then - now) / (1 - now))
+            if before is not None and then < 1:
+                x += _ahead(before, now, then) * (said - last)
+            last = said
         planes = x[:, : len(self.change) + 1]
         return torch.nn.functional.pad(planes, [cut] * 4, value=-1.0) if cut else planes
 
-    def _step(self, features: torch.Tensor, told: torch.Tensor, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+    def _step(self, certain: torch.Tensor, told: torch.Tensor, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         angle = t.sqrt()[:, None] * math.pi * torch.arange(1, _WAVES + 1, device=t.device) / 2
         told = torch.cat([told, angle.sin(), angle.cos()], dim=1)
-        said: torch.Tensor = self.unet(torch.cat([features, x], dim=1), told).float()
+        said: torch.Tensor = self.unet(torch.cat([certain, x], dim=1), told).float()
         return said
 
     def _noise(self, batch: Batch, number: int) -> torch.Tensor:
@@ -182,6 +211,22 @@ class Flow(FutureNet):
         """The like of it for training, drawn faster, and belonging to nowhere."""
         near, far = smooth_fresh(planes, _CELL_PX), smooth_fresh(planes, _PLACE_PX)
         return torch.cat([(torch.randn_like(planes) + near) * math.sqrt(0.5), far], dim=1)
+
+
+def _halved(guess: torch.Tensor) -> torch.Tensor:
+    """The guess with a gate that is the probability of a change."""
+    return torch.cat([guess[:, :-1], guess[:, -1:] / 2], dim=1)
+
+
+def _triples(times: Sequence[float]) -> Iterator[tuple[float | None, float, float]]:
+    """Of each step the time of the step before, None of the first one, its own and the next one's."""
+    return zip([None, *times], times[:-1], times[1:], strict=False)
+
+
+def _ahead(before: float, now: float, then: float) -> float:
+    """How much of what the U-Net changed its mind by between the last two times belongs to a step, if it goes on to
+    change as fast: (1 - then) times the integral from now to then of (t - now) / ((now - before) (1 - t)^2)."""
+    return (then - now + (1 - then) * math.log((1 - then) / (1 - now))) / (now - before)
 
 
 def _halo(batch: Batch) -> int:

@@ -63,14 +63,16 @@ class FutureNet(Net):
         numbers: dict[str, float | None],
         frames: int = 0,
         under_way: int = 0,
+        beside: int = 0,
         late: int = 0,
         spread: Mapping[str, Sequence[float]] | None = None,
     ) -> None:
         """frames: slots of the series that it learns from; 0: single pictures. base, levels, late: see `SteeredUNet`.
-        under_way: how many times K + 1 planes it sees beside the bands, and makes. change: bands that change; None:
-        reflectance. around: continuous bands of which is also read how they stand among those around, see
-        `StandsAround`. task, numbers: what is done where a batch does not say, and after_days, day_of_year, latitude;
-        None: unknown. spread: by task, `chances` factors, see `spread_of`. Raises RecipeError, StackError."""
+        under_way: how many times K + 1 planes it sees beside the bands, and makes. beside: how many times it sees such
+        and does not make them. change: bands that change; None: reflectance. around: continuous bands of which is also
+        read how they stand among those around, see `StandsAround`. task, numbers: what is done where a batch does not
+        say, and after_days, day_of_year, latitude; None: unknown. spread: by task, `chances` factors, see `spread_of`.
+        Raises RecipeError, StackError."""
         super().__init__(bands, resolution_m=resolution_m, statistics=statistics)
         for name, value, most in (("base", base, 1024), ("levels", levels, 6)):
             if not 1 <= value <= most:
@@ -106,18 +108,20 @@ class FutureNet(Net):
         self.outputs += (Output(CHANGED),)
         planes = len(self.change) + 1
         self.looked = len(self.encode.names) + (self.height is not None) + 2 * len(self.around)
-        inputs = self.looked + (self.past.channels if self.past else 0) + under_way * planes
-        outputs = max(under_way, 1) * planes
-        self.unet = SteeredUNet(
-            inputs, outputs, OF_TASK + self.told_more, base=self.base, levels=self.levels, late=late
-        )
-        if self.past is not None:
-            self.unet.forget(slice(self.looked, self.looked + self.past.channels))
+        more, outputs = (under_way + beside) * planes, max(under_way, 1) * planes
+        self.unet = self.make_unet(more, outputs, OF_TASK + self.told_more, late=late)
         self.familiarity = KnownPlaces(2 * self.looked)
         self.register_buffer("seen", torch.zeros(len(TASKS)))
 
     told_more: int = 0
     """How many numbers the U-Net is told besides the task and what `TOLD` names."""
+
+    def make_unet(self, more: int, outputs: int, told: int, *, late: int = 0) -> SteeredUNet:
+        """One that reads the features and so many more planes; what past frames show counts for nothing at first."""
+        past = self.past.channels if self.past else 0
+        unet = SteeredUNet(self.looked + past + more, outputs, told, base=self.base, levels=self.levels, late=late)
+        unet.forget(slice(self.looked, self.looked + past))
+        return unet
 
     @abstractmethod
     def imagined(self, batch: Batch, numbers: Sequence[int]) -> Iterator[torch.Tensor]:

@@ -28,7 +28,7 @@ from headscarp.tiles.splits import Split, split_from_json
 from headscarp.train.cases import Case
 from headscarp.train.suites import CERTAIN, VALIDATION_SAMPLES, SuiteJudge, judged_futures
 
-FACTORS = (1.0, 1.4)
+FACTORS = (1.0, 1.4, 2.0)
 """What is tried. 1 leaves futures as they were learned."""
 AIM = 0.8
 _AS_GOOD = 0.02  # how much worse the scores may be for intervals that hold more rightly
@@ -51,12 +51,18 @@ def with_spread(bundle: Bundle | str | Path, stack: xr.Dataset | str | Path) -> 
         raise BundleError(
             f"the bundle holds the net {bundle.net!r}, which draws no futures by chance; take flow or cgan"
         )
-    stack = as_stack(stack)
-    stack = with_label(check_scenarios(as_scenes(stack) if is_pairs(stack) else stack), bundle.label)
-    check_fits(bundle, stack)
+    stack = scenes_for(bundle, stack)
     net = net_from_bundle(bundle)
     assert isinstance(net, FutureNet)
     return spread_bundle(bundle, net, stack, split_from_json(bundle.split))
+
+
+def scenes_for(bundle: Bundle, stack: xr.Dataset | str | Path) -> xr.Dataset:
+    """The stack as the scenarios that a bundle learned from or could have. Raises StackError where it does not fit."""
+    stack = as_stack(stack)
+    stack = with_label(check_scenarios(as_scenes(stack) if is_pairs(stack) else stack), bundle.label)
+    check_fits(bundle, stack)
+    return stack
 
 
 def spread_bundle(bundle: Bundle, net: FutureNet, stack: xr.Dataset, split: Split) -> Bundle:

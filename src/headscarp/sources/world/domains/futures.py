@@ -196,12 +196,21 @@ def _mined(place: Place, rng: np.random.Generator) -> Ending:
 
 
 def _built(place: Place, rng: np.random.Generator) -> Ending:
-    """A road along a contour of the lower slopes, from the west as far as it gets."""
+    """A road along a contour of the lower slopes, from the lowest side of the place as far as it gets."""
     z = place.elevation_m
     rise = 30.0 * np.tan(np.radians(place.slope_deg))
     near = np.abs(z - np.quantile(z, 0.4)) < 0.9 * np.maximum(rise, 3.0)
-    x = np.arange(place.shape[1])[None, :] / place.shape[1]
-    return _ending(place, near & (x < rng.uniform(0.15, 1.0)) & (place.cover[WATER] < 0.3), CUT)
+    reached = _from_lowest_side(z) < rng.uniform(0.15, 1.0)
+    return _ending(place, near & reached & (place.cover[WATER] < 0.3), CUT)
+
+
+def _from_lowest_side(z: Floats) -> NDArray[np.float64]:
+    """(y, x) how far each cell is from that of the four sides that is lowest, 0 there, in sides. z: (y, x) metres; a
+    side is its outer quarter. Turns and flips with the place."""
+    sides = [np.rot90(z, turn)[: max(1, z.shape[turn % 2] // 4)].mean() for turn in range(4)]
+    turn = int(np.argmin(sides))
+    rows, cols = np.rot90(z, turn).shape
+    return np.rot90(np.repeat(np.arange(rows)[:, None] / rows, cols, axis=1), -turn)
 
 
 def _slid(place: Place, rng: np.random.Generator) -> Ending:
