@@ -17,7 +17,7 @@ widths = ((6, 32), (32, 24), (24, 1))
 net = torch.nn.Sequential(*(torch.nn.Conv2d(*width, 3, padding=1) for width in widths))
 windows = torch.rand(16, 6, 128, 128)
 
-def pages(rounds=5):
+def pages(rounds=10):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     with torch.inference_mode():
         for _ in range(rounds):
@@ -28,7 +28,7 @@ pages()
 outside = pages()
 with keep_freed_memory():
     with keep_freed_memory():
-        pages()
+        pages()  # until the heap has room for most of what a round asks for, wherever it began
     inside = pages()
 pages()
 again = pages()
@@ -39,7 +39,8 @@ print(outside, inside, again)
 GROWTH = """
 import numpy as np
 import headscarp
-from headscarp.core.machine import cores, give_back_growth, keep_freed_memory, long_lived
+from headscarp.core.machine import cores, give_back_growth, keep_freed_memory
+from headscarp.core.pages import long_lived
 
 def resident():
     with open("/proc/self/statm") as file:

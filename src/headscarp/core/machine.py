@@ -5,7 +5,6 @@ Where `HEADSCARP_MEMORY=system` is set, or the C library is not glibc, memory is
 
 import ctypes
 import math
-import mmap
 import os
 import sys
 import threading
@@ -13,10 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import DTypeLike, NDArray
 
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
 """Parameters of mallopt(3); their values at the start are 128 KiB and 65536, and eight arenas a core."""
@@ -95,21 +90,9 @@ def give_back_growth() -> None:
             _pieces = 0
 
 
-def long_lived(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-    """An array for what outlives many short-lived blocks of memory; its values are any.
-
-    Inside `keep_freed_memory` it stands on pages of its own, which go back with it: in the heap it would leave holes
-    among blocks of other sizes. Elsewhere it is `np.empty`.
-    """
-    count = math.prod(shape) * np.dtype(dtype).itemsize
-    if not _keeping or not count:
-        return np.empty(shape, dtype)
-    return np.frombuffer(_own_pages(count), dtype).reshape(shape)
-
-
-def _own_pages(count: int) -> mmap.mmap:
-    """Bytes that no other process shares; only asked for where there is glibc."""
-    return mmap.mmap(-1, count, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+def keeps_freed_memory() -> bool:
+    """Whether this process is inside `keep_freed_memory`, and that has an effect."""
+    return _keeping > 0
 
 
 def _resident_bytes() -> int:

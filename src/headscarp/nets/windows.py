@@ -14,7 +14,7 @@ from itertools import cycle, islice
 import numpy as np
 import torch
 
-from headscarp.core.machine import long_lived
+from headscarp.core.pages import long_lived
 from headscarp.core.tile import Tile, Window
 from headscarp.nets.batch import Batch
 from headscarp.nets.memory import Room

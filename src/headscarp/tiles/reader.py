@@ -16,7 +16,7 @@ import xarray as xr
 from headscarp.core.band import NO_VALUE, UNLABELLED, Band
 from headscarp.core.domains import BACKSCATTER, TRACE, TRACES
 from headscarp.core.errors import SplitError, StackError
-from headscarp.core.machine import long_lived
+from headscarp.core.pages import long_lived
 from headscarp.core.scenarios import is_scenarios
 from headscarp.core.stack import LABEL, VALID, stack_bands
 from headscarp.core.tile import Tile, Window
