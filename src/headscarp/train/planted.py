@@ -14,7 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from headscarp.core.bundle import Bundle
-from headscarp.core.calibration import calibration_from_json
+from headscarp.core.calibration import Calibration, calibration_from_json
 from headscarp.core.domains import REFLECTANCE
 from headscarp.core.errors import BundleError, StackError
 from headscarp.core.scenarios import AFTER, TASK
@@ -52,7 +52,7 @@ def risks_of(
     names = [band.name for band in bands]
     rows, cols = stack.sizes["y"], stack.sizes["x"]
     tiles = [whole_tile((rows, cols), net.align, sample=case.samples[0], name=case.place) for case in cases]
-    usual = _usual_woods(stack, cases, names)
+    usual, calibration = _usual_woods(stack, cases, names), calibration_from_json(bundle.calibration)
     made: dict[str, tuple[Floats, Floats]] = {}
     with torch.inference_mode():
         for batch in batches(TileReader(stack, bands), tiles, batch_size=_BATCH, workers=2):
@@ -65,20 +65,20 @@ def risks_of(
                 open_[:rows, :cols] = slides.open_ground(places.place(tile.id))
                 changed = with_trees(planes, open_, look)
                 after[i] = torch.from_numpy(np.stack([changed[name] for name in names], axis=-3))
-            both = zip(*(_risk(net, bundle, b, rows, cols) for b in (batch, replace(batch, x=after))), strict=True)
+            both = zip(*(_risk(net, calibration, b, rows, cols) for b in (batch, replace(batch, x=after))), strict=True)
             for tile, (before, then) in zip(batch.tiles, both, strict=True):
                 made[tile.id] = (before, before - then)
     return made
 
 
-def _risk(net: Net, bundle: Bundle, batch: Batch, rows: int, cols: int) -> Floats:
+def _risk(net: Net, calibration: Calibration, batch: Batch, rows: int, cols: int) -> Floats:
     """(B, y, x) the risk of each pixel."""
     said = net.predict(batch)[..., :rows, :cols].numpy().astype(np.float64)
     names = [output.name for output in net.outputs]
     hazards = [i for i, name in enumerate(names) if name.startswith("hazard: ")]
     if hazards:
         return np.asarray(said[:, hazards[-1]] * said[:, names.index("where")])
-    return np.asarray(calibration_from_json(bundle.calibration).apply(said[:, 0]))
+    return np.asarray(calibration.apply(said[:, 0]))
 
 
 def _as_series(bundle: Bundle, stack: xr.Dataset) -> xr.Dataset:

@@ -40,7 +40,6 @@ from headscarp.train.simulated import SimulatedPlaces
 PHYSICS, RANDOM, STEEPEST, RISKIEST, SAFETY, LAW = "physics", "random", "steepest", "riskiest", "safety", "law"
 BUDGET_HA = 3.0
 PATCH_CELLS = 3
-_BATCH = 16
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
