@@ -18,8 +18,9 @@ from headscarp.core.band import Band
 from headscarp.core.bundle import Bundle, save_bundle
 from headscarp.core.domains import REFLECTANCE
 from headscarp.core.errors import BundleError, RecipeError, StackError
-from headscarp.core.stack import feature_bands, make_stack, write_stack
+from headscarp.core.stack import CHUNK, feature_bands, make_stack, write_stack
 from headscarp.nets import make_net, net_from_bundle, weights_of
+from headscarp.prediction.engines import PIECE_PX
 from headscarp.prediction.frames import forecast, frames_before
 from headscarp.prediction.planting import plan_planting
 from headscarp.prediction.prevalence import calibrated_share, with_prevalence
@@ -88,6 +89,30 @@ def test_the_map_is_what_the_net_says(bundle, place, tmp_path):
         whole = net.predict(make_batch([reader.read(tile)], [tile]))[0, :, : SHAPE[0], : SHAPE[1]].numpy()
     chosen = [[o.name for o in net.outputs].index(name) for name in names]
     np.testing.assert_allclose(known, whole[chosen][:, 5:-1, 1:-1], atol=1e-5)
+
+
+def test_a_map_of_many_squares_is_what_the_net_says_at_once(bundle, tmp_path):
+    shape = (CHUNK + 40, CHUNK + PIECE_PX + 24)
+    grid = GeoBox(shape, Affine(30, 0, 500000, 0, -30, 2100000), "EPSG:32643")
+    rng = np.random.default_rng(1)
+    optical = {Band(name, "continuous"): rng.uniform(0, 0.4, (1, *shape)) for name in REFLECTANCE}
+    height = rng.normal(800, 5, shape)
+    height[:CHUNK, :CHUNK] = np.nan  # a whole square of nothing
+    stacks = [
+        make_stack(grid, optical, time=days(-3)),
+        make_stack(grid, {Band("elevation", "continuous", "m"): height}),
+    ]
+    values, names = read(forecast(bundle, stacks, tmp_path / "risk.tif", date=DATE, delay_days=0))
+    reader = TileReader(with_delay(frames_before(stacks, DATE, bands=BANDS), 0), BANDS)
+    tile = score_tiles(shape, 512, 0)[0]
+    net = net_from_bundle(bundle)
+    with torch.no_grad():
+        whole = net.predict(make_batch([reader.read(tile)], [tile]))[0, :, : shape[0], : shape[1]].numpy()
+    chosen = [[o.name for o in net.outputs].index(name) for name in names]
+    there = np.isfinite(height) & np.isfinite(reader.stack["slope"].to_numpy())
+    assert np.isnan(values[:, :CHUNK, :CHUNK]).all()
+    np.testing.assert_array_equal(np.isfinite(values), np.broadcast_to(there, values.shape))
+    np.testing.assert_allclose(values[:, there], whole[chosen][:, there], atol=1e-5)
 
 
 def test_frames_stand_in_slots_with_what_is_known(place):

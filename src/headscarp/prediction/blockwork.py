@@ -17,8 +17,8 @@ from headscarp.core.blocks import Done
 from headscarp.core.bundle import Bundle, as_bundle
 from headscarp.core.calibration import calibration_from_json
 from headscarp.core.machine import give_back_growth
-from headscarp.core.stack import LABEL
-from headscarp.core.tile import Tile, Window
+from headscarp.core.stack import CHUNK, LABEL
+from headscarp.core.tile import Tile, Window, windows
 from headscarp.nets import net_from_bundle
 from headscarp.nets.batch import Batch
 from headscarp.nets.net import Net
@@ -57,16 +57,24 @@ class BlockWork:
         torch.set_num_threads(1)  # of the calling thread: blocks run side by side
         opened = _opened(self)
         inside = tile.window.clip(self.work.shape)
-        held, core, valid, said = read_block(opened.reader, self.fit, tile, inside)
-        if not valid.any():
-            made = np.full((self.work.bands, inside.height, inside.width), np.nan, np.float32)
-            return Done(self.work.write(inside, made), {"valid": 0, **said})
-        piece = middle(held[0], CHECKED_SIDE) if tile.id in self.checked else None
-        predicted = opened.engine(held.pop())  # held by the engine alone, which lets go of it before the trunk runs
-        made = opened.calibrated(predicted[(opened.chosen, *core)])
-        facts = {**finish_block(made, valid), **said}
-        if piece is not None:
-            facts["change"] = largest_change(opened.engine, opened.reference(), piece)
+        made = np.full((self.work.bands, inside.height, inside.width), np.nan, np.float32)
+        valid = np.zeros((inside.height, inside.width), np.bool_)
+        black, change = 0, None
+        for part in _parts(tile, opened.net):
+            window = part.window.clip(self.work.shape)
+            place = Window(window.row - inside.row, window.col - inside.col, window.height, window.width).slices
+            held, core, there, left_out = read_block(opened.reader, self.fit, part, window)
+            valid[place], black = there, black + left_out
+            if not there.any():
+                continue
+            piece = middle(held[0], CHECKED_SIDE) if change is None and tile.id in self.checked else None
+            predicted = opened.engine(held.pop())  # held by the engine alone, which lets go of it before the trunk runs
+            made[(..., *place)] = opened.calibration.apply(predicted[(opened.chosen, *core)])
+            if piece is not None:
+                change = largest_change(opened.engine, opened.reference(), piece)
+        facts = finish_block(made, valid) | ({"black": black} if black else {})
+        if change is not None:
+            facts["change"] = change
         done = Done(self.work.write(inside, made), facts)
         give_back_growth()
         return done
@@ -74,15 +82,25 @@ class BlockWork:
 
 def read_block(
     reader: TileReader, fit: Fit, tile: Tile, inside: Window
-) -> tuple[list[Batch], tuple[slice, slice], np.ndarray, dict[str, int]]:
+) -> tuple[list[Batch], tuple[slice, slice], np.ndarray, int]:
     """A block with its context, in a list of one so that who runs it can let go of it; where in it the pixels of
-    `inside` stand, which of these are valid (black squares are not), and how many squares are black, if any."""
+    `inside` stand, which of these are valid (black squares are not), and how many squares are black."""
     pixels = reader.read(tile)
     batch = replace(make_batch([replace(pixels, x=fit.recode(pixels.x))], [tile]), y=None)
     core = (slice(tile.halo, tile.halo + inside.height), slice(tile.halo, tile.halo + inside.width))
     valid = batch.valid[0].numpy()[core].copy()  # nets see black squares in every block, or in none
     black = leave_out_black(batch.x[0].numpy()[(..., *core)], valid, fit.bands)
-    return [batch], core, valid, {"black": black} if black else {}
+    return [batch], core, valid, black
+
+
+def _parts(tile: Tile, net: Net) -> list[Tile]:
+    """A block as what is read and run at once: squares of the stack's chunks where a net sees places that see nothing
+    of each other, so that frames of a whole block need not be held."""
+    if not net.judges_places or tile.halo or CHUNK % net.align:
+        return [tile]
+    row, col, height, width = tile.window
+    inside = (w.clip((height, width)) for w in windows((height, width), CHUNK))
+    return [replace(tile, window=Window(row + w.row, col + w.col, w.height, w.width)) for w in inside]
 
 
 def aligned_tiles(shape: tuple[int, int], block_px: int, halo: int, align: int) -> tuple[Tile, ...]:
@@ -109,11 +127,6 @@ class _Opened:
         self.chosen = [names.index(name) for name in work.outputs] if work.outputs else slice(None)
         self.calibration = calibration_from_json(bundle.calibration)
         self._reference: Engine | None = None
-
-    def calibrated(self, made: np.ndarray) -> np.ndarray:
-        """(K, h, w) float32, contiguous; never the room that an engine may use again."""
-        found = np.ascontiguousarray(self.calibration.apply(made), np.float32)
-        return found.copy() if np.shares_memory(found, made) else found
 
     def reference(self) -> Engine:
         if self._reference is None:

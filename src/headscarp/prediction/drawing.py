@@ -112,7 +112,8 @@ class _FutureWork:
     def __call__(self, tile: Tile) -> Done:
         torch.set_num_threads(1)  # of the calling thread: blocks run side by side
         inside = tile.window.clip(self.files[0].shape)
-        held, core, valid, said = read_block(self.reader, self.fit, tile, inside)
+        held, core, valid, black = read_block(self.reader, self.fit, tile, inside)
+        said = {"black": black} if black else {}
         batch = self.net.as_picture(held.pop())  # of a series, the frames are let go of here
         valid &= batch.valid[0].numpy()[core]
         if not valid.any():

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from headscarp.core.errors import BundleError, DeviceError, RecipeError
+from headscarp.core.tile import windows
 from headscarp.nets.batch import Batch
 from headscarp.nets.blend import blend_windows
 from headscarp.nets.memory import ran_out_of_memory
@@ -25,6 +26,9 @@ from headscarp.nets.turns import mean_over_turns
 from headscarp.nets.windows import Windows, windows_at_once
 
 PRECISIONS = ("float32", "bf16")
+
+PIECE_PX = 128
+"""Side of the squares that nets of places are run on one after the other, in pixels."""
 
 Engine = Callable[[Batch], np.ndarray]
 """Batch of one tile, halo included -> (K, H, W) float32, of nets with a stride repeated over its pixels. Safe to call
@@ -48,6 +52,8 @@ def make_engine(name: str, net: Net, precision: str = "float32", *, threads: int
         run = _turned(run, net)
     if net.stride > 1:
         run = _spread(run, net.stride)
+    if net.judges_places:
+        run = _piecewise(run, net.align)
     if net.window_px is not None:
         return _blended(run, net.window_px, Windows(windows_at_once(net.window_px) if name == "torch" else 1))
 
@@ -182,6 +188,29 @@ def _turned(run: Run, net: PixelNet) -> Run:
         return np.asarray(mean_over_turns(make, batch, net.bands, net.turns).numpy())
 
     return turned
+
+
+def _piecewise(run: Run, align: int) -> Run:
+    """A run of squares of places one after the other: places see nothing of each other, and what is held of a square
+    fits the caches, where a whole block of frames would be mapped and touched anew in each layer."""
+    side = max(1, PIECE_PX // align) * align
+
+    def piecewise(batch: Batch) -> np.ndarray:
+        rows, cols = batch.x.shape[-2:]
+        if rows <= side and cols <= side:
+            return run(batch)
+        out: np.ndarray | None = None
+        for window in windows((rows, cols), side):
+            inside = window.clip((rows, cols)).slices
+            part = replace(batch, x=batch.x[(..., *inside)], valid=batch.valid[(..., *inside)], y=None, traces=None)
+            made = run(part)
+            if out is None:
+                out = np.empty((*made.shape[:-2], rows, cols), made.dtype)
+            out[(..., *inside)] = made
+        assert out is not None  # a batch holds at least one pixel
+        return out
+
+    return piecewise
 
 
 def _spread(run: Run, stride: int) -> Run:
