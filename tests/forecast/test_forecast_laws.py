@@ -12,7 +12,7 @@ from headscarp.core.errors import RecipeError, StackError
 from headscarp.core.stack import feature_bands
 from headscarp.nets import make_net
 from headscarp.nets.frames import ENCODERS
-from headscarp.nets.hazard import fit_scale, probability_of, rates_of, survival_nll, within
+from headscarp.nets.hazard import Odds, fit_odds, log_odds, probability_of, rates_of, survival_nll, within
 from headscarp.nets.places import cut_places, join_places, spread_places
 from headscarp.tiles.reader import TileReader, make_batch
 from headscarp.tiles.series import with_delay
@@ -231,14 +231,57 @@ def test_the_likelihood_is_that_of_the_interval():
     assert within(event_days, HORIZONS_DAYS).tolist() == [[0, 1, 1, 1, 1], [0] * 5, [255] * 5]
 
 
-def test_calibration_mends_rates_that_are_too_small():
+def drawn_places(count=400):
     rng = np.random.default_rng(0)
-    true = torch.tensor(rng.gamma(1.0, 0.2, (400, 1))) * torch.tensor([[0.2, 0.5, 1.0]])
-    labels = torch.tensor(rng.random((400, 3)) < probability_of(true).numpy()).to(torch.uint8)
-    power, shift = fit_scale(true / 3, labels)
-    assert power == pytest.approx(1, abs=0.2)
-    assert np.exp(shift) * 3**-(power) == pytest.approx(1, abs=0.35)
-    assert fit_scale(true, torch.zeros_like(labels)) == (1.0, 0.0)
+    true = torch.tensor(rng.gamma(1.0, 0.2, (count, 1))) * torch.tensor([[0.2, 0.5, 1.0]])
+    came = torch.tensor(rng.random((count, 1)) < probability_of(true).numpy())
+    return true, came.to(torch.uint8)
+
+
+def test_calibration_mends_rates_that_are_too_small():
+    true, labels = drawn_places()
+    numbers = fit_odds(true / 3, labels)
+    assert numbers.shape == (3, 2)
+    assert numbers[:, 0].numpy() == pytest.approx(1, abs=0.25)
+    odds = Odds(3)
+    assert torch.allclose(odds(true), true.cummax(dim=1).values)  # nothing, before it is fitted
+    odds.fit(true / 3, labels)
+    for k in range(3):
+        assert probability_of(odds(true / 3))[:, k].mean() == pytest.approx(
+            float(labels[:, k].float().mean()), abs=0.02
+        )
+
+
+def test_powers_of_horizons_stay_together_unless_places_tell_otherwise():
+    timid, came = (part.repeat(1, 1) for part in drawn_places(4000))
+    timid[:, 2] = torch.nn.functional.softplus(log_odds(timid[:, 2]) / 2)  # half as bold within the longest horizon
+    power = fit_odds(timid, came)[:, 0]
+    few = fit_odds(timid[:100], came[:100])[:, 0]
+    assert power[2] > 1.4 * power[0]
+    assert few[2] / few[0] < power[2] / power[0]
+
+
+def test_calibration_is_left_alone_where_nothing_tells_and_never_turns_horizons_round():
+    true, labels = drawn_places()
+    nothing = torch.tensor([[1.0, 0.0]]).repeat(3, 1)
+    assert torch.equal(fit_odds(true, torch.zeros_like(labels)), nothing)
+    assert torch.equal(fit_odds(true, torch.full_like(labels, 255)), nothing)
+    one = torch.zeros_like(labels)
+    one[7] = 1  # a single event moves shifts, not powers
+    assert torch.equal(fit_odds(true, one)[:, 0], nothing[:, 0])
+    odds = Odds(3)
+    odds.numbers.copy_(torch.tensor([[1.0, 3.0], [1.0, 0.0], [2.0, -1.0]]))
+    assert (odds(true).diff(dim=1) >= 0).all()
+    assert torch.isfinite(odds(torch.tensor([[0.0, 1e-9, 500.0]]))).all()
+
+
+def test_weights_from_before_load_and_say_what_they_said():
+    net, batch = new_net().eval(), batch_of(3, 8)
+    old = {name: value for name, value in net.state_dict().items() if not name.startswith("odds.")}
+    other = new_net().eval()
+    other.odds.numbers.fill_(2.0)
+    other.load_state_dict(old)
+    assert torch.equal(other.predict(batch), net.predict(batch))
 
 
 def test_cutting_places_and_joining_them_is_nothing():

@@ -19,7 +19,7 @@ from headscarp.nets.borrowed import chosen_encoder
 from headscarp.nets.cells import CELL_PX, Cells
 from headscarp.nets.familiarity import Familiarity
 from headscarp.nets.frames import DOWN, Seen
-from headscarp.nets.hazard import fit_scale, probability_of, rates_of, survival_nll, within
+from headscarp.nets.hazard import Odds, probability_of, rates_of, survival_nll, within
 from headscarp.nets.look import Look
 from headscarp.nets.losses import cause_nll, nll
 from headscarp.nets.metadata import FEATURES, metadata_columns
@@ -48,7 +48,7 @@ class Forecast(Net):
     times of events teach the same numbers; with few places, events alone are learned by heart.
     Hazards are discrete in time: a rate for each interval between horizons, so that none falls below a shorter one.
     Places of `place_px` see nothing beyond themselves, and their rates add up to that of a training tile. Calibration
-    (power and shift of the rate) and the cloud of known places are fitted on the validation part by `settle`.
+    (power and shift of each horizon's odds), and the cloud of known places come from the validation part (`settle`).
     Confidence is 1 - 4 p (1 - p) of the longest horizon, less where a place is unlike those of the validation part:
     `familiarity` is the share of these that are as far off. Sources: Garnot and Landrieu (2020) for the attention,
     Christie et al. (2018) for joining metadata, Gensheimer and Narasimhan (2019) for the likelihood.
@@ -148,7 +148,8 @@ class Forecast(Net):
             nn.Linear(sees, wide), nn.ReLU(), nn.Dropout(self.dropout), nn.Linear(wide, len(CAUSES))
         )
         self.familiar = Familiarity(wide + self.channels)
-        self.register_buffer("calibration", torch.tensor([1.0, 0.0]))
+        self.odds = Odds(len(HORIZONS_DAYS))
+        self.register_buffer("calibration", torch.tensor([1.0, 0.0]))  # moved where the prevalence is another one
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
         """{"survival", "cause", "where", "trace"}: of the next event; of the causes of known events; of the pixels of
@@ -183,7 +184,7 @@ class Forecast(Net):
         """What the net says of each place of the tiles, row by row."""
         raw = self._raw(batch)
         power, shift = self.calibration.unbind()
-        cumulated = rates_of(raw.rate.float()).cumsum(dim=1)
+        cumulated = self.odds(rates_of(raw.rate.float()).cumsum(dim=1))
         hazards = probability_of(torch.exp(shift) * cumulated**power)
         familiarity = self.familiar(raw.embedding)
         last = hazards[:, -1]
@@ -214,8 +215,7 @@ class Forecast(Net):
                 labels.append(within(_known(batch.event_days, (len(batch.x),), batch), HORIZONS_DAYS))
                 embeddings.append(raw.embedding)
         if cumulated:
-            found = fit_scale(torch.cat(cumulated).clone(), torch.cat(labels).clone())
-            self.calibration.copy_(torch.tensor(found))
+            self.odds.fit(torch.cat(cumulated).clone(), torch.cat(labels).clone())
             self.familiar.fit(torch.cat(embeddings).clone())
 
     def arguments(self) -> dict[str, Any]:
