@@ -244,6 +244,12 @@ def test_runs_on_other_regions_are_judged_together(evidence, tmp_path):
     assert found["all", "region: south", "auroc"] == 1
     assert found["latents", "region: south", "auroc"] == 0
     assert ("other", "test", "n") not in found  # not all runs have it
+    rng = np.random.default_rng(0)
+    told = {"direct": rng.normal(size=40), "direct and scenarios": holds}
+    rows = site_rows(told, truth, ("regions", 0.01, 0), [earlier])
+    gains = {row.part: row for row in rows if row.metric == "gain: auroc"}
+    assert set(gains) == {"test", "region: ", "region: south"}  # the other run knows of no regions
+    assert gains["region: south"].low > 0.1
     with pytest.raises(OutputError, match="headscarp mining"):
         read_scores(tmp_path)
 
