@@ -1,6 +1,7 @@
 """Laws of nets that make pictures: identity, gates, chance that belongs to places, a planted task that is learned."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from headscarp.core.scenarios import GENERATED, TASKS
 from headscarp.core.tile import Tile, Window
 from headscarp.nets import make_net
 from headscarp.nets.batch import Batch
-from headscarp.nets.draws import smooth_draws
+from headscarp.nets.draws import normal_draws, smooth_draws
 from headscarp.nets.net import Statistics
 from headscarp.nets.unet import unet_reach
 from headscarp.tiles.augment import Changes, changed
@@ -125,6 +126,22 @@ def test_smooth_draws_belong_to_places_and_have_one_variance():
     assert many.std(dim=0).sub(1).abs().max() < 0.2
     assert many.mean().abs() < 0.05
     assert (many[..., 3, 3] * many[..., 3, 5]).mean() > 0.5  # neighbours are alike
+
+
+def test_draws_of_a_batch_are_those_of_each_of_its_tiles():
+    x = torch.zeros(4, 1, 12, 20)
+    places = (
+        (Window(0, 0, 12, 20), 3),
+        (Window(-5, 30, 12, 20), 0),
+        (Window(0, 0, 12, 20), 8),
+        (Window(7, 2, 12, 20), 3),
+    )
+    tiles = tuple(Tile(window, 0, sample) for window, sample in places)
+    whole = Batch(x, x[:, 0] > 0, tiles=tiles)
+    for draws in (partial(normal_draws, seed=4), partial(smooth_draws, seed=4, cell_px=8)):
+        alone = [draws(Batch(x[:1], x[:1, 0] > 0, tiles=(tile,)), 3) for tile in tiles]
+        assert torch.equal(draws(whole, 3), torch.cat(alone))
+        assert not torch.equal(alone[0], alone[2])  # another sample
 
 
 def test_reach_is_that_of_all_steps():

@@ -16,7 +16,8 @@ from headscarp.assemble.domains import build_domains
 from headscarp.core.band import Band
 from headscarp.core.bundle import Bundle, bundle_hash, open_bundle, save_bundle
 from headscarp.core.domains import BACKSCATTER, CLOUD, CLOUD_CLASSES, domain_bands
-from headscarp.core.errors import BundleError, JournalError, RecipeError
+from headscarp.core.errors import BundleError, JournalError, RecipeError, StackError
+from headscarp.core.stack import open_stack
 from headscarp.nets import make_net, weights_of
 from headscarp.nets.joint import SAYS, ForecastJudge
 from headscarp.nets.metadata import FEATURES
@@ -185,6 +186,9 @@ def test_agreement_is_told_of_places_and_beside_the_input(home, tmp_path):
     small = replace(bundle_of(new_forecast([b for b in domain_bands("t") if b.is_feature], place_px=32)))
     with pytest.raises(RecipeError, match="places of 32 px, but a place is 16 x 16"):
         told_agreement(bundle, small, home / "scenes.zarr")
+    blind = open_stack(home / "scenes.zarr").drop_vars("after_red")
+    with pytest.raises(StackError, match="'red' and no 'after_red'"):
+        told_agreement(bundle, home / "forecast", blind)
 
 
 class Stop(Exception):

@@ -212,6 +212,10 @@ def test_what_cannot_be_measured_is_refused(home, tmp_path):
         find_mines(home / "flow", stack, tmp_path / "b", prevalence=0)
     with pytest.raises(RecipeError, match="0 futures"):
         find_mines(home / "flow", stack, tmp_path / "b", samples=0)
+    with pytest.raises(RecipeError, match="--steps is 0; it has to be from 1 to 100"):
+        find_mines(home / "flow", stack, tmp_path / "b", steps=0)
+    with pytest.raises(RecipeError, match="'kind' makes a future in one pass, not in 3 steps"):
+        find_mines(home / "kind", stack, tmp_path / "b", steps=3)
     with pytest.raises(RecipeError, match="no task 'rein'"):
         find_mines(home / "flow", stack, tmp_path / "b", against=["rein"])
     bare = open_stack(stack).load().drop_vars("nir")
@@ -226,7 +230,8 @@ def test_sites_without_any_known_class_are_ranked_by_evidence(home, tmp_path):
     new["red"] = new["red"].where(np.arange(len(rows))[:, None, None, None] != 3)
     new["red"].attrs = stack["red"].attrs
     unknown = new.assign_coords(task=("sample", np.full(len(rows), "", object)))
-    found = find_mines(home / "flow", unknown, tmp_path / "e", samples=1)
+    found = find_mines(home / "flow", unknown, tmp_path / "e", samples=1, steps=2)
+    assert found.tools.generator.steps == 2
     assert found.rows == ()
     assert np.isnan(found.chance).all()
     assert found.lost == (("val_3", "no pixel is seen in both pictures"),)
@@ -244,6 +249,12 @@ def test_runs_on_other_regions_are_judged_together(evidence, tmp_path):
     assert found["all", "region: south", "auroc"] == 1
     assert found["latents", "region: south", "auroc"] == 0
     assert ("other", "test", "n") not in found  # not all runs have it
+    rng = np.random.default_rng(0)
+    told = {"direct": rng.normal(size=40), "direct and scenarios": holds}
+    rows = site_rows(told, truth, ("regions", 0.01, 0), [earlier])
+    gains = {row.part: row for row in rows if row.metric == "gain: auroc"}
+    assert set(gains) == {"test", "region: ", "region: south"}  # the other run knows of no regions
+    assert gains["region: south"].low > 0.1
     with pytest.raises(OutputError, match="headscarp mining"):
         read_scores(tmp_path)
 

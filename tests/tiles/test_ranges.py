@@ -69,3 +69,20 @@ def test_samples_are_looked_at_too():
     chips = stack_of(lambda name, v: v / 257).expand_dims({"sample": 3})
     with pytest.warns(HeadscarpWarning, match="times as small"):
         check_ranges(bundle(), chips)
+
+
+@pytest.mark.parametrize("cloudy", [0, 3])
+def test_a_clear_day_is_not_another_scale(cloudy):
+    def cloud(name, values):
+        share = np.zeros_like(values)
+        share[-1, :cloudy] = 1
+        return share if name == "red" else values
+
+    clear = stack_of(cloud)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_ranges(bundle({**SCALES, "red": (0.12, 0.3)}), clear)
+    with pytest.warns(HeadscarpWarning, match="'red' .*times as small"):
+        check_ranges(bundle(), clear)  # a band that is nowhere 0 in training
+    with pytest.warns(HeadscarpWarning, match="'red' .*times as small"):
+        check_ranges(bundle({**SCALES, "red": (0.12, 0.3)}), stack_of(lambda n, v: np.float32(v / 1e6)))

@@ -30,6 +30,10 @@ def mining(
         typer.Option("--against", help="Tasks to compare mining with, with commas; default: all that are known."),
     ] = None,
     samples: Annotated[int, typer.Option("--samples", help="How many futures of each task.")] = 16,
+    steps: Annotated[
+        int | None,
+        typer.Option("--steps", help="Of a flow: steps from noise to a future; default: its own. Fewer are faster."),
+    ] = None,
     prevalence: Annotated[
         float, typer.Option("--prevalence", help="Share of mines among sites that precision and chances are told at.")
     ] = 0.01,
@@ -62,6 +66,7 @@ def mining(
         beside=beside or (),
         against=comma_list(against) if against else None,
         samples=samples,
+        steps=steps,
         prevalence=prevalence,
         pooled=pooled or (),
         seed=seed or 0,

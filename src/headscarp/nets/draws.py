@@ -4,38 +4,36 @@ Refuses global random state.
 """
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 
 from headscarp.nets.batch import Batch
 
+Whole = int | torch.Tensor
 
-def uniform_draws(batch: Batch, i: int, *, seed: int, stream: int = 0) -> torch.Tensor:
-    """(H, W) float32 in [0, 1) for tile i of a batch, from seed, stream, sample, row and column.
+
+def uniform_draws(batch: Batch, i: int, *, seed: int) -> torch.Tensor:
+    """(H, W) float32 in [0, 1) for tile i of a batch, from seed, sample, row and column.
 
     Without tiles in the batch, its first pixel is row 0, column 0.
     """
-    h, w = batch.x.shape[-2:]
-    window = batch.tiles[i].read_window if batch.tiles else None
-    row, col, sample = (window.row, window.col, batch.tiles[i].sample) if window else (0, 0, 0)
-    rows = torch.arange(row, row + h, device=batch.x.device)[:, None]
-    cols = torch.arange(col, col + w, device=batch.x.device)[None, :]
-    start = torch.full_like(rows, seed)
-    for number in (stream,) if stream else ():
-        start = _mix(start) + number
-    return (_mix(_mix(_mix(_mix(start) + sample) + rows) + cols) >> 8).float() / 2**24
+    (row, col), sample = _corner(batch, i)
+    return _uniform(seed, sample, *_pixels(batch, row, col))
 
 
 def normal_draws(batch: Batch, planes: int, *, seed: int) -> torch.Tensor:
     """(B, planes, H, W) float32 from N(0, 1), drawn by place. Method: Box and Muller (1958)."""
     made = torch.empty((len(batch.x), planes, *batch.x.shape[-2:]), device=batch.x.device)
-    for i in range(len(made)):
+    for at, samples, row, col in _alike(batch):
+        rows, cols = _pixels(batch, row, col)
         for plane in range(0, planes, 2):
-            u, turn = (uniform_draws(batch, i, seed=seed, stream=plane + k) for k in (1, 2))
+            u, turn = (_uniform(_mix(seed) + plane + k, samples, rows, cols) for k in (1, 2))  # (b, H, W) each
             radius, angle = (-2 * torch.log1p(-u)).sqrt(), 2 * math.pi * turn
-            made[i, plane] = radius * torch.cos(angle)
+            made[at, plane] = radius * torch.cos(angle)
             if plane + 1 < planes:
-                made[i, plane + 1] = radius * torch.sin(angle)
+                made[at, plane + 1] = radius * torch.sin(angle)
     return made
 
 
@@ -45,23 +43,15 @@ def smooth_draws(batch: Batch, planes: int, *, seed: int, cell_px: int) -> torch
     belong to places, so the same pixel gets the same in whichever tile it is."""
     h, w = batch.x.shape[-2:]
     made = torch.empty((len(batch.x), planes, h, w), device=batch.x.device)
-    for i in range(len(made)):
-        window = batch.tiles[i].read_window if batch.tiles else None
-        row, col, sample = (window.row, window.col, batch.tiles[i].sample) if window else (0, 0, 0)
-        (top, down), (left, across) = (_between(n, k, cell_px, made.device) for n, k in ((row, h), (col, w)))
-        rows = torch.arange(int(top[0]), int(top[-1]) + 2, device=made.device)[:, None]
-        cols = torch.arange(int(left[0]), int(left[-1]) + 2, device=made.device)[None, :]
-        for plane in range(planes):
-            corners = _normal(torch.full_like(rows, seed), plane, sample, rows, cols)
-            y, x = (top - rows[0, 0])[:, None], (left - cols[0, 0])[None, :]
-            v, u = down[:, None], across[None, :]
-            blend = (
-                (1 - v) * (1 - u) * corners[y, x]
-                + (1 - v) * u * corners[y, x + 1]
-                + v * (1 - u) * corners[y + 1, x]
-                + v * u * corners[y + 1, x + 1]
-            )
-            made[i, plane] = blend / ((((1 - v) ** 2 + v**2) * ((1 - u) ** 2 + u**2)).sqrt())
+    for at, samples, row, col in _alike(batch):
+        (top, v), (left, u) = (_between(n, k, cell_px, made.device) for n, k in ((row, h), (col, w)))
+        rows, cols = (torch.arange(int(n[0]), int(n[-1]) + 2, device=made.device) for n in (top, left))
+        corners = _normal(seed, planes, samples, rows[:, None], cols)  # (b, planes, lines, lines)
+        y, x, v = top - top[0], left - left[0], v[:, None]
+        spread = (((1 - v) ** 2 + v**2) * ((1 - u) ** 2 + u**2)).sqrt()
+        lines = (1 - v) * corners[:, :, y] + v * corners[:, :, y + 1]  # (b, planes, H, lines)
+        for plane, of in enumerate(lines.unbind(dim=1)):
+            made[at, plane] = ((1 - u) * of[..., x] + u * of[..., x + 1]) / spread
     return made
 
 
@@ -90,17 +80,47 @@ def _between(start: int, length: int, cell_px: int, device: torch.device) -> tup
     return line, (at - line * cell_px).float() / cell_px
 
 
-def _normal(start: torch.Tensor, plane: int, sample: int, rows: torch.Tensor, cols: torch.Tensor) -> torch.Tensor:
-    """Numbers from N(0, 1) at rows and columns. Method: Box and Muller (1958)."""
-    u, turn = (
-        (_mix(_mix(_mix(_mix(_mix(start) + 2 * plane + k) + sample) + rows) + cols) >> 8).float() / 2**24
-        for k in (101, 102)
-    )
+def _normal(seed: int, planes: int, samples: torch.Tensor, rows: torch.Tensor, cols: torch.Tensor) -> torch.Tensor:
+    """(b, planes, R, C) numbers from N(0, 1) of samples (b, 1, 1) at rows (R, 1) and columns (C,). Method: Box and
+    Muller (1958)."""
+    plane = torch.arange(planes, device=rows.device)[:, None, None]
+    u, turn = (_uniform(_mix(seed) + 2 * plane + k, samples[:, None], rows, cols) for k in (101, 102))
     return (-2 * torch.log1p(-u)).sqrt() * torch.cos(2 * math.pi * turn)
 
 
-def _mix(number: torch.Tensor) -> torch.Tensor:
-    """Whole numbers mixed into [0, 2^32), after Appleby's MurmurHash3 finaliser."""
+def _alike(batch: Batch) -> Iterator[tuple[slice | list[int], torch.Tensor, int, int]]:
+    """Which tiles of a batch begin at the same pixel, their samples (b, 1, 1), and that row and column."""
+    found: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for i in range(len(batch.x)):
+        corner, sample = _corner(batch, i)
+        found.setdefault(corner, []).append((i, sample))
+    for (row, col), members in found.items():
+        samples = torch.tensor([sample for _, sample in members], device=batch.x.device)[:, None, None]
+        yield slice(None) if len(found) == 1 else [i for i, _ in members], samples, row, col
+
+
+def _corner(batch: Batch, i: int) -> tuple[tuple[int, int], int]:
+    """Row and column where tile i begins, and its sample."""
+    if not batch.tiles:
+        return (0, 0), 0
+    window = batch.tiles[i].read_window
+    return (window.row, window.col), batch.tiles[i].sample
+
+
+def _pixels(batch: Batch, row: int, col: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows (H, 1) and columns (W,) of tiles that begin there."""
+    h, w = batch.x.shape[-2:]
+    rows, cols = (torch.arange(n, n + k, device=batch.x.device) for n, k in ((row, h), (col, w)))
+    return rows[:, None], cols
+
+
+def _uniform(start: Whole, samples: Whole, rows: torch.Tensor, cols: torch.Tensor) -> torch.Tensor:
+    """float32 in [0, 1) from whole numbers that broadcast."""
+    return (_mix(_mix(_mix(_mix(start) + samples) + rows) + cols) >> 8).float() / 2**24
+
+
+def _mix(number: Any) -> Any:
+    """Whole numbers, of Python or of torch, mixed into [0, 2^32), after Appleby's MurmurHash3 finaliser."""
     number = (number + 0x9E3779B9) & 0xFFFFFFFF
     number = ((number ^ (number >> 16)) * 0x85EBCA6B) & 0xFFFFFFFF
     number = ((number ^ (number >> 13)) * 0xC2B2AE35) & 0xFFFFFFFF

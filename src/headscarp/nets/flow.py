@@ -21,6 +21,7 @@ from headscarp.nets.layers import HeightAround, mean_within
 from headscarp.nets.net import Schedule, Statistics
 from headscarp.nets.told import OF_TASK
 
+MOST_STEPS = 100
 _CELL_PX, _PLACE_PX = 16, 64
 _EXTENTS_WEIGHT = 0.3
 _WAVES = 4
@@ -94,8 +95,8 @@ class Flow(FutureNet):
             beside=2,
             spread=spread,
         )
-        if not 1 <= steps <= 100:
-            raise RecipeError(f"steps is {steps}; it has to be from 1 to 100")
+        if not 1 <= steps <= MOST_STEPS:
+            raise RecipeError(f"steps is {steps}; it has to be from 1 to {MOST_STEPS}")
         self.steps, self.future = int(steps), int(future)
         far = -(-HeightAround.reach // self.align) * self.align
         self.reach = self.first_reach + far + (1 + self.steps) * self.one_reach

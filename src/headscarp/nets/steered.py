@@ -95,13 +95,13 @@ class _Stage(nn.Module):
     def joined(self, of_skip: torch.Tensor, below: torch.Tensor, steer: torch.Tensor) -> torch.Tensor:
         """The stage over both, of which the share of the skip is there already."""
         weight = self.first.weight[:, -below.shape[1] :]
-        return self._steered(of_skip + nn.functional.conv2d(below, weight, padding=1), steer)
+        return self._steered(nn.functional.conv2d(below, weight, padding=1).add_(of_skip), steer)
 
     def _steered(self, x: torch.Tensor, steer: torch.Tensor) -> torch.Tensor:
         scales, shifts = self.steer(steer)[:, :, None, None].chunk(2, dim=1)
         (scale, again), (shift, and_again) = scales.chunk(2, dim=1), shifts.chunk(2, dim=1)
-        x = torch.relu(x * (1 + scale) + shift)
-        return torch.relu(self.second(x) * (1 + again) + and_again)
+        x = (x * (1 + scale)).add_(shift).relu_()  # in place: memory is what it waits for
+        return (self.second(x) * (1 + again)).add_(and_again).relu_()
 
 
 def _reader(told: int, steer: int) -> nn.Sequential:

@@ -42,7 +42,7 @@ def check_ranges(bundle: Bundle, stack: xr.Dataset) -> None:
     for name, (mean, std) in scaled.items():
         values = pixels[name]
         if len(values):
-            problem = _strange(float(values.mean()), float(values.std()), mean, std)
+            problem = _strange(values, mean, std)
             said += [f"{name!r} {problem}"] if problem else []
     if said:
         warnings.warn(
@@ -54,18 +54,25 @@ def check_ranges(bundle: Bundle, stack: xr.Dataset) -> None:
         )
 
 
-def _strange(mean: float, std: float, trained_mean: float, trained_std: float) -> str:
+def _strange(values: np.ndarray, trained_mean: float, trained_std: float) -> str:
     """What is strange about a band's numbers; "" where nothing is."""
+    mean, std, largest = float(values.mean()), float(values.std()), float(np.abs(values).max())
     here, there = np.hypot(mean, std), np.hypot(trained_mean, trained_std)
     told = f"is {mean:.4g} +- {std:.2g} here and was {trained_mean:.4g} +- {trained_std:.2g}"
     if here > FACTOR * there:
         return f"{told}: {here / max(there, 1e-30):.0f} times as large"
-    if here * FACTOR < there:
+    if here * FACTOR < there and not _often_nothing(largest, trained_mean, trained_std):
         return f"{told}: {there / max(here, 1e-30):.0f} times as small"
     if abs(mean - trained_mean) > FAR * trained_std:
         return told
     cut_off = std < FLAT * trained_std and round(mean) in _LARGEST
     return f"{told}: cut off at {mean:.0f}" if cut_off else ""
+
+
+def _often_nothing(largest: float, trained_mean: float, trained_std: float) -> bool:
+    """Whether a band is one that is 0 in most places, such as a share of clouds, and all that is said against it is
+    that here is less of it than elsewhere: nothing at all, or as much as ever in a few pixels."""
+    return trained_mean < trained_std and (largest == 0 or largest >= np.hypot(trained_mean, trained_std))
 
 
 def _sampled(stack: xr.Dataset, names: tuple[str, ...]) -> dict[str, np.ndarray]:

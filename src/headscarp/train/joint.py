@@ -16,19 +16,17 @@ from numpy.typing import NDArray
 
 from headscarp.core.bundle import Bundle, as_bundle, bundle_hash, open_bundle
 from headscarp.core.errors import BundleError, RecipeError
-from headscarp.core.stack import with_label
 from headscarp.nets import net_from_bundle
 from headscarp.nets.batch import Batch
 from headscarp.nets.cgan import CGAN
 from headscarp.nets.forecast import Forecast
 from headscarp.nets.futures import FutureNet
 from headscarp.nets.joint import ForecastJudge
-from headscarp.tiles.dataset import as_stack
-from headscarp.tiles.fits import check_fits
 from headscarp.tiles.reader import TileReader
 from headscarp.tiles.sampling import batches
 from headscarp.tiles.splits import split_from_json
 from headscarp.tiles.tiling import whole_tile
+from headscarp.train.spread import scenes_for
 from headscarp.train.suites import COPY, SuiteJudge
 
 FORECAST = "forecast"
@@ -93,10 +91,10 @@ def agreement(
     which a part of the bundle's split is read. Raises BundleError, RecipeError, StackError.
     """
     bundle = as_bundle(bundle)
-    stack = with_label(as_stack(stack), bundle.label)
-    net, bands = net_from_bundle(bundle), check_fits(bundle, stack).bands
+    net = net_from_bundle(bundle)
     if not isinstance(net, FutureNet):
         raise BundleError(f"the bundle holds the net {bundle.net!r}, which draws no futures; take flow, cgan or direct")
+    stack = scenes_for(bundle, stack)
     judge = ForecastJudge(_made(forecast if isinstance(forecast, Bundle) else opened_forecast(forecast)), net)
     cases = SuiteJudge(stack, net, 0).cases(split_from_json(bundle.split), part)
     shape = (stack.sizes["y"], stack.sizes["x"])
@@ -104,7 +102,7 @@ def agreement(
     tiles = [whole_tile(shape, net.align, sample=s, name=case.place) for case in cases for s in case.samples]
     found: dict[str, dict[str, dict[str, list[float]]]] = {}
     with torch.inference_mode():
-        for batch in batches(TileReader(stack, bands), tiles, batch_size=_BATCH, workers=2):
+        for batch in batches(TileReader(stack, bundle.bands), tiles, batch_size=_BATCH, workers=2):
             picture = net.as_picture(batch)
             counts = net.planes_of(picture)[1]
             drawn = [made[:, :-1] for made in net.pictures(batch, range(samples if net.by_chance else 1))]

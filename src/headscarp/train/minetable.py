@@ -61,9 +61,10 @@ def site_rows(
                 found = site_scores(score[here], truth.take(here), prevalence, np.random.default_rng(seed))
                 rows += rows_of(name, kind, part, found)
     for ours, theirs in ((ADDED, DIRECT), (ALL, DIRECT)):
-        if ours in of and theirs in of:
-            gains = site_gains(of[ours], of[theirs], truth, np.random.default_rng(seed))
-            rows += rows_of(f"{ours} beside {theirs}", kind, "test", gains)
+        for part, here in parts.items():
+            if ours in of and theirs in of and both_kinds(truth.holds[here]):
+                gains = site_gains(of[ours][here], of[theirs][here], truth.take(here), np.random.default_rng(seed))
+                rows += rows_of(f"{ours} beside {theirs}", kind, part, gains)
     return rows
 
 

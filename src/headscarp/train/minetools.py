@@ -5,9 +5,11 @@ from sites that are to be judged.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 import xarray as xr
 from numpy.typing import NDArray
 
@@ -20,6 +22,7 @@ from headscarp.core.stack import feature_bands, fingerprint, with_label
 from headscarp.evaluation.hazards import Floats
 from headscarp.evaluation.kinds import KIND
 from headscarp.nets import NETS, net_from_bundle
+from headscarp.nets.flow import MOST_STEPS
 from headscarp.nets.futures import FutureNet
 from headscarp.nets.net import Net
 from headscarp.nets.vae import VAE
@@ -75,6 +78,20 @@ def tools_of(
         net, tasks, samples, tuple(band.name for band in chosen), targets, (scenes.sizes["y"], scenes.sizes["x"]),
         not is_scenarios(stack), mining, kind, vae, direct,
     ), chosen  # fmt: skip
+
+
+def in_steps(generator: Bundle, steps: int | None) -> Bundle:
+    """The generator with another number of steps from noise to a future; None: its own. Raises RecipeError for a net
+    that does not go in steps, and for too few or too many of them."""
+    if steps is None:
+        return generator
+    if "steps" not in generator.arguments:
+        raise RecipeError(
+            f"the net {generator.net!r} makes a future in one pass, not in {steps} steps; leave --steps out"
+        )
+    if not 1 <= steps <= MOST_STEPS:
+        raise RecipeError(f"--steps is {steps}; it has to be from 1 to {MOST_STEPS}, such as 6")
+    return replace(generator, arguments={**generator.arguments, "steps": steps})
 
 
 def mining_classes(stack: xr.Dataset) -> tuple[str, ...]:
@@ -139,6 +156,7 @@ def _maker(bundle: Bundle, scenes: xr.Dataset) -> FutureNet:
         raise BundleError(f"the bundle holds the net {bundle.net!r}, which makes no pictures; train one of: {makers}")
     net = net_from_bundle(bundle)
     assert isinstance(net, FutureNet)
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster on the CPU
     if MINING not in net.known_tasks:
         raise BundleError(
             f"the generator was trained for {', '.join(net.known_tasks)}, not for mining; train it on pairs or "

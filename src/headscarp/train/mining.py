@@ -45,7 +45,7 @@ from headscarp.train.minescores import (
     unfitted,
 )
 from headscarp.train.minetable import SCORES, pair_table, read_scores, site_rows, told_table, write_scores
-from headscarp.train.minetools import parts_of, positive_of, tools_of
+from headscarp.train.minetools import in_steps, parts_of, positive_of, tools_of
 
 _JOURNAL = ".scores.journal"
 _BLOCK = 8
@@ -123,6 +123,7 @@ def find_mines(
     beside: Sequence[Bundle | str | Path] = (),
     against: Sequence[str] | None = None,
     samples: int = 16,
+    steps: int | None = None,
     prevalence: float = 0.01,
     pooled: Sequence[str | Path] = (),
     seed: int = 0,
@@ -133,13 +134,14 @@ def find_mines(
 
     generator: a bundle that makes pictures and knows the task "mining". beside: bundles whose scores are set beside
     its own: of kind, vae, direct. against: tasks that futures are compared under beside mining; None: all that the
-    generator knows. samples: futures of each task. prevalence: share of mines that precision is told at. pooled:
-    folders of runs on other held-out regions, which are judged together with this one. Sites of the parts validation
-    and test, and those of no part or class, are measured. Raises BundleError, StackError, RecipeError, OutputError.
+    generator knows. samples: futures of each task. steps: of a flow, from noise to each; None: its own. prevalence:
+    share of mines that precision is told at. pooled: folders of runs on other held-out regions, which are judged
+    together with this one. Sites of the parts validation and test, and those of no part or class, are measured.
+    Raises BundleError, StackError, RecipeError, OutputError.
     """
     if not 0 < prevalence < 1:
         raise RecipeError(f"prevalence is {prevalence}; it has to be between 0 and 1, such as 0.01 for 1 in 100")
-    generator = as_bundle(generator)
+    generator = in_steps(as_bundle(generator), steps)
     others = [as_bundle(one) for one in beside]
     stack = as_stack(stack)
     scenes = as_scenes(stack)
