@@ -17,7 +17,7 @@ from headscarp.core.errors import OutputError, RecipeError, SourceError, StackEr
 from headscarp.core.grid import Grid
 from headscarp.core.scenarios import GENERATED_TAG
 from headscarp.core.stack import VALID, make_stack, write_stack
-from headscarp.prediction.damage import EXTENT, damage
+from headscarp.prediction.damage import BEST_MASK, EXTENT, damage
 from headscarp.prediction.exposed import BURIAL, People
 
 SHAPE = (60, 30)
@@ -91,6 +91,9 @@ def test_probabilities_are_shares_of_draws_and_features_are_counted(stack, tmp_p
     extent = gpd.read_file(made.layers, layer=EXTENT)
     assert extent["at_least"].tolist() == [0.05, 0.25, 0.5, 0.75]
     assert extent.geometry.area.to_numpy() == pytest.approx([(pixels >= p).sum() * 100.0 for p in extent["at_least"]])
+    best = gpd.read_file(made.layers, layer=BEST_MASK)
+    assert best["at_least"].tolist() == [1.0]  # the short slide lies in the long one, either overlaps as much
+    assert best.geometry.area.to_numpy() == pytest.approx([(pixels == 1).sum() * 100.0])
     rows = {row["what"]: row for row in csv.DictReader(made.table.read_text().splitlines())}
     assert float(rows["houses, reached"]["mean"]) == 1.5
     area = float(rows["buried area, km2"]["mean"])

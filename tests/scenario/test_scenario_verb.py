@@ -13,6 +13,8 @@ from headscarp.assemble.recipe import recipe_from_dict
 from headscarp.core.band import Band
 from headscarp.core.bundle import open_bundle
 from headscarp.core.errors import HeadscarpWarning, StackError
+from headscarp.core.masks import best_mask
+from headscarp.core.provenance import read_made
 from headscarp.core.scenarios import GENERATED_TAG, is_generated
 from headscarp.core.stack import make_stack, open_stack, stack_bands, stack_grid, write_stack
 from headscarp.prediction import drawing
@@ -75,6 +77,7 @@ def test_everything_generated_says_so(futures):
     assert sorted(p.name for p in futures.iterdir()) == [
         "contact-sheet.png",
         *(f"future-00{k}.{end}" for k in (1, 2, 3) for end in ("json", "tif")),
+        *([] if "cgan" in futures.name else ["likely.json", "likely.tif"]),
         "spread.json",
         "spread.tif",
     ]
@@ -96,7 +99,14 @@ def test_futures_differ_and_their_spread_is_what_it_says(futures, home):
     assert names[0] == "generated: share of futures that change"
     np.testing.assert_allclose(made[0][valid], (suite[:, -1] >= 0.5).mean(axis=0)[valid], atol=1e-6)
     np.testing.assert_allclose(made[1:7][:, valid], suite[:, :6].mean(axis=0)[:, valid], atol=1e-6)
-    np.testing.assert_allclose(made[7:][:, valid], suite[:, :6].std(axis=0, ddof=1)[:, valid], atol=1e-6)
+    np.testing.assert_allclose(made[7:13][:, valid], suite[:, :6].std(axis=0, ddof=1)[:, valid], atol=1e-6)
+    assert names[13] == "generated: best mask"
+    likely = read(futures / "likely.tif")[0][0] if (futures / "likely.tif").exists() else None
+    assert (likely is None) == ("cgan" in futures.name)
+    mask = best_mask(np.nan_to_num(suite[:, -1]) >= 0.5, likely)
+    assert np.array_equal(made[13][valid] == 1, mask[valid])
+    assert np.isnan(made[:, ~valid]).all()
+    assert 0 < read_made(futures / "spread.tif")["settings"]["mask_from"] <= 4 / 3
 
 
 def test_the_same_again_with_more_futures_goes_on(futures, home):

@@ -1,6 +1,7 @@
 """Laws of the scores of suites: proper, fair, and right on examples worked by hand."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -82,9 +83,36 @@ def suite(ndvi_like, changed):
 
 def test_a_perfect_suite_has_no_error():
     came = suite([0.3], [1.0])
-    right = {"coverage_80_ndvi": 1, "coverage_80_area": 1, "mask_iou": 1}
+    right = {"coverage_80_ndvi": 1, "coverage_80_area": 1, "mask_iou": 1, "mask_iou_half": 1}
     for name, metric in SUITE_METRICS.items():
         assert metric(suite([0.3] * 9, [1.0] * 9), came) == pytest.approx(right.get(name, 0), abs=1e-12), name
+
+
+def changes(*shares):
+    """A suite of one or more pictures (M, 3, 1, 8): how far each pixel is changed."""
+    far = np.array(shares, float)[:, None, None]
+    return Suite(np.concatenate([np.full((len(far), 2, 1, 8), 0.2), far], axis=1), 0, 1)
+
+
+def test_a_suite_is_scored_by_the_mask_that_agrees_best_with_it():
+    said = changes([1, 1, 0, 0, 0, 0, 0, 0], [0, 0, 1, 1, 0, 0, 0, 0], [0, 0, 0, 0, 1, 1, 0, 0])
+    assert said.half.sum() == 0
+    assert said.mask.ravel().tolist() == [*[True] * 6, False, False]  # 1/3 with each of the three
+    came = changes([1, 1, 1, 0, 0, 0, 0, 0])
+    assert SUITE_METRICS["mask_iou"](said, came) == pytest.approx(3 / 6)
+    assert SUITE_METRICS["mask_iou_half"](said, came) == 0
+    assert math.isnan(SUITE_METRICS["mask_iou"](changes([0] * 8), changes([0] * 8)))
+
+
+def test_a_single_picture_is_scored_by_what_is_likely():
+    likely = np.array([[0.9, 0.4, 0.4, 0.3, 0.02, 0.02, 0.02, 0.02]])
+    said = replace(changes([1, 0, 0, 0, 0, 0, 0, 0]), likely=likely)
+    came = changes([1, 1, 0, 1, 0, 0, 0, 0])
+    assert said.mask.ravel().tolist() == [True, True, True, *[False] * 5]  # 1.7 of 3.3 on the mean
+    assert SUITE_METRICS["mask_iou"](said, came) == pytest.approx(2 / 4)
+    assert SUITE_METRICS["mask_iou_half"](said, came) == pytest.approx(1 / 3)
+    seen = np.array([[True, True, False, True, True, True, True, True]])
+    assert replace(said, seen=seen).mask.tolist() == [[True, True, *[False] * 5]]
 
 
 def test_spread_equals_error_where_truth_is_drawn_like_the_members():

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headscarp.core.errors import StackError
+from headscarp.core.masks import best_mask, likely_mask
 from headscarp.evaluation.intervals import Interval, interval_of
 
 Floats = NDArray[np.float64]
@@ -86,13 +87,15 @@ def ndvi(red: Floats, nir: Floats) -> Floats:
 class Suite:
     """Pictures (M, K + 1, H, W) of a place under a task, and where red and near infrared stand among the K bands.
 
-    seen: (H, W) where anybody has seen the ground before; only these pixels are scored, as one row. None: all.
+    seen: (H, W) where anybody has seen the ground before; only these pixels are scored, as one row. None: all. likely:
+    (H, W) how likely each pixel is to change, where a net says that beside its pictures.
     """
 
     pictures: Floats
     red: int
     nir: int
     seen: NDArray[np.bool_] | None = None
+    likely: NDArray[np.floating] | None = None
 
     @property
     def scored(self) -> Floats:
@@ -110,7 +113,16 @@ class Suite:
         return np.asarray((self.scored[:, -1] >= 0.5).mean(axis=(1, 2)))
 
     @property
-    def likely(self) -> NDArray[np.bool_]:
+    def mask(self) -> NDArray[np.bool_]:
+        """(H, W), or (1, n), the mask that overlaps most with what may come, see `core.masks`. A single picture says
+        nothing of that, so there it is of what is likely, where that is known."""
+        changed, likely = self.scored[:, -1] >= 0.5, self.likely
+        if likely is not None and self.seen is not None:
+            likely = likely[None, self.seen]
+        return best_mask(changed, likely) if likely is None or len(changed) > 1 else likely_mask(likely)
+
+    @property
+    def half(self) -> NDArray[np.bool_]:
         """(H, W), or (1, n), changed in half of the pictures or more."""
         return np.asarray((self.scored[:, -1] >= 0.5).mean(axis=0) >= 0.5)
 
@@ -136,7 +148,11 @@ def _coverage_area(said: Suite, came: Suite) -> float:
 
 
 def _mask_iou(said: Suite, came: Suite) -> float:
-    return mask_iou(said.likely, came.likely)
+    return mask_iou(said.mask, came.half)
+
+
+def _mask_iou_half(said: Suite, came: Suite) -> float:
+    return mask_iou(said.half, came.half)
 
 
 def _spectral_error(said: Suite, came: Suite) -> float:
@@ -160,6 +176,7 @@ SUITE_METRICS: dict[str, Callable[[Suite, Suite], float]] = {
     "coverage_80_ndvi": _coverage_ndvi,
     "coverage_80_area": _coverage_area,
     "mask_iou": _mask_iou,
+    "mask_iou_half": _mask_iou_half,
     "spectral_error": _spectral_error,
 }
 """Of a suite and what came, a Suite of one picture. Means over cases are reported; NaN does not count."""

@@ -8,11 +8,11 @@ import torch
 from headscarp.core.band import Band
 from headscarp.nets.batch import Batch
 from headscarp.nets.futures import FutureNet
-from headscarp.nets.guess import guess_losses
+from headscarp.nets.guess import Guesses, guess_losses, halved
 from headscarp.nets.net import Schedule, Statistics
 
 
-class Direct(FutureNet):
+class Direct(Guesses, FutureNet):
     """The U-Net of `flow` in one pass, without noise: the change of each band where the task is done, by its absolute
     error, and where it is done, by its square error."""
 
@@ -65,6 +65,11 @@ class Direct(FutureNet):
         """(B, K + 1, H, W) planes of the one future, whatever its number."""
         planes = self.unet(self.features(batch), self.told(batch)).float()
         return (planes for _ in numbers)
+
+    def likely(self, batch: Batch) -> torch.Tensor:
+        """(B, H, W) by its gate, whose plane was learned by square error."""
+        batch = self.as_picture(batch)
+        return self.gate(batch, halved(next(self.imagined(batch))))[0][:, 0]
 
     def arguments(self) -> dict[str, Any]:
         return self.own_arguments()

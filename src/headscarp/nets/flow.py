@@ -16,7 +16,7 @@ from headscarp.nets.batch import Batch
 from headscarp.nets.draws import normal_draws, smooth_draws, smooth_fresh
 from headscarp.nets.extents import Extents
 from headscarp.nets.futures import FutureNet
-from headscarp.nets.guess import guess_losses
+from headscarp.nets.guess import Guesses, guess_losses, halved
 from headscarp.nets.layers import HeightAround, mean_within
 from headscarp.nets.net import Schedule, Statistics
 from headscarp.nets.told import OF_TASK
@@ -29,7 +29,7 @@ _TIMES = 8
 _STREAM = 7_919  # apart from each other, the seeds of futures
 
 
-class Flow(FutureNet):
+class Flow(Guesses, FutureNet):
     """Flow matching on the planes of `FutureNet`: x_t = (1 - t) noise + t planes, and the U-Net says from x_t, the
     bands and the task what the planes are, which is the same as to say the velocity. Sources: Lipman et al. (2023);
     Liu, Gong and Liu (2023).
@@ -138,7 +138,11 @@ class Flow(FutureNet):
         """What the guess says: its gate is the probability of a change, and lets that share of it through."""
         batch = self.as_picture(batch)
         guess = self.guess(self.features(batch), self.told(batch)).float()
-        return self.composed(batch, _halved(guess))
+        return self.composed(batch, halved(guess))
+
+    def likely(self, batch: Batch) -> torch.Tensor:
+        """(B, H, W) what the guess says."""
+        return self.glance(batch)[:, -1]
 
     def evidence(self, batch: Batch) -> torch.Tensor:
         """See `FutureNet`; at eight times with noise that belongs to places, so that tasks meet the same chance. Of the
@@ -168,7 +172,7 @@ class Flow(FutureNet):
     def _beside(self, batch: Batch, features: torch.Tensor, guess: torch.Tensor) -> torch.Tensor:
         """The features, the guess, and the mean over those around of what it makes probable: how far a task is likely
         to go in the place as a whole."""
-        through = self.gate(batch, _halved(guess))[1]
+        through = self.gate(batch, halved(guess))[1]
         probable = torch.cat([guess[:, :-1] * through, guess[:, -1:]], dim=1)
         return torch.cat([features, guess, mean_within(probable, HeightAround.reach)], dim=1)
 
@@ -212,11 +216,6 @@ class Flow(FutureNet):
         """The like of it for training, drawn faster, and belonging to nowhere."""
         near, far = smooth_fresh(planes, _CELL_PX), smooth_fresh(planes, _PLACE_PX)
         return torch.cat([(torch.randn_like(planes) + near) * math.sqrt(0.5), far], dim=1)
-
-
-def _halved(guess: torch.Tensor) -> torch.Tensor:
-    """The guess with a gate that is the probability of a change."""
-    return torch.cat([guess[:, :-1], guess[:, -1:] / 2], dim=1)
 
 
 def _triples(times: Sequence[float]) -> Iterator[tuple[float | None, float, float]]:

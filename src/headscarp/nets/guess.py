@@ -1,6 +1,18 @@
 """What the one likeliest future is learned by: all that `direct` says, and what `flow` begins from. Refuses nothing."""
 
+from abc import ABC, abstractmethod
+
 import torch
+
+from headscarp.nets.batch import Batch
+
+
+class Guesses(ABC):
+    """Of a net of futures: that it also says how likely each pixel is changed, without drawing any."""
+
+    @abstractmethod
+    def likely(self, batch: Batch) -> torch.Tensor:
+        """(B, H, W) probabilities."""
 
 
 def guess_losses(
@@ -18,3 +30,8 @@ def guess_losses(
         "change": (change * there).sum() / there.sum().clamp(min=1),
         "done": (done * counts).sum() / counts.sum().clamp(min=1),
     }
+
+
+def halved(guess: torch.Tensor) -> torch.Tensor:
+    """The planes of a guess, (B, K + 1, H, W), with a gate that is the probability of a change."""
+    return torch.cat([guess[:, :-1], guess[:, -1:] / 2], dim=1)

@@ -27,6 +27,7 @@ from headscarp.core.artefact import check_output, clear_os_errors, finish, parti
 from headscarp.core.bundle import Bundle
 from headscarp.core.errors import OutputError, RecipeError, SourceError, StackError
 from headscarp.core.grid import Grid, true_cell_size_m
+from headscarp.core.masks import Together, least_rank
 from headscarp.core.progress import progress
 from headscarp.core.provenance import made_by, write_stac_item
 from headscarp.core.scenarios import GENERATED, GENERATED_TAG, GENERATED_WORDS
@@ -46,13 +47,14 @@ DRAWS, SCATTER = 100, 0.1
 QUANTILES = (0.05, 0.5, 0.95)
 LEVELS = (0.05, 0.25, 0.5, 0.75)
 """Probabilities from which on the layer `extent` outlines what is buried."""
-EXTENT = "extent"
+EXTENT, BEST_MASK = "extent", "best_mask"
+_KEPT = 128  # draws that are kept, as a bit a cell
 _AREA = "buried area, km2"
 
 
 @dataclass(frozen=True)
 class Damage:
-    """What was written: map of burial probability, table of quantiles, layers: `extent` and what is exposed.
+    """What was written: map of burial probability, table of quantiles, layers: `extent`, `best_mask`, what is exposed.
 
     quantiles: by what is counted, at QUANTILES over the draws."""
 
@@ -130,7 +132,7 @@ def damage(
         return runout(dem, start, cell_m, angle_deg=angle_deg, factor=float(10 ** rng.normal(0.0, scatter)))
 
     draws = len(maps) if as_drawn else draws
-    buried, held = _draw(maps, threshold, draws, None if as_drawn else runs, counted)
+    buried, held, best = _draw(maps, threshold, draws, None if as_drawn else runs, counted)
     held[_AREA] = [cells * cell_m[0] * cell_m[1] / 1e6 for cells in held[_AREA]]
     generated = any(source.generated for source in maps)
     settings = {"threshold": threshold, "angle_deg": angle_deg, "scatter": scatter, "draws": draws}
@@ -139,8 +141,8 @@ def damage(
     probability = np.where(np.isfinite(dem), buried / np.float32(draws), np.nan).astype(np.float32)
     quantiles = {what: tuple(float(q) for q in np.quantile(values, QUANTILES)) for what, values in held.items()}
     table = write_text(out.with_suffix(".csv"), _table(quantiles, held))
-    extent = _extent(probability, grid, cell_m[0] * cell_m[1] / 1e6)
-    gpkg = _write_layers(out.with_suffix(".gpkg"), extent, layers, draws)
+    own = {n: _outlines(probability, at, grid, cell_m) for n, at in ((EXTENT, LEVELS), (BEST_MASK, (best,)))}
+    gpkg = _write_layers(out.with_suffix(".gpkg"), own, layers, draws)
     map_ = _write_map(out.with_suffix(".tif"), probability, grid, made, generated=generated)
     return Damage(map_, table, gpkg, quantiles)
 
@@ -169,12 +171,16 @@ def _draw(
     draws: int,
     runs: Callable[[NDArray[np.bool_]], NDArray[np.bool_]] | None,
     counted: Sequence[Layer | People],
-) -> tuple[NDArray[np.uint16], dict[str, list[float]]]:
-    """(y, x) how often each cell is buried, and by what is counted its number in each draw. runs: from the cells where
-    slides start to those that they reach; None: the maps show these already."""
+) -> tuple[NDArray[np.uint16], dict[str, list[float]], float]:
+    """(y, x) how often each cell is buried; by what is counted its number in each draw; the share of draws from which
+    on cells are in the mask that agrees best with all of them, see `core.masks`.
+
+    runs: from the cells where slides start to those that they reach; None: the maps show these already."""
     held: dict[str, list[float]] = {_AREA: []}
     starts: dict[int, NDArray[np.bool_]] = {}
     buried: NDArray[np.uint16] | None = None
+    kept: Together | None = None
+    keep = set(np.linspace(0, draws - 1, min(draws, _KEPT)).astype(int).tolist())
     with progress("runout", draws) as bar:
         for draw in range(draws):
             at = draw % len(maps)
@@ -182,13 +188,17 @@ def _draw(
                 starts = {at: maps[at].cells(threshold)}  # one map in memory at a time
             reached = starts[at] if runs is None else runs(starts[at])
             buried = reached.astype(np.uint16) if buried is None else buried + reached
+            kept = kept or Together(reached.shape)
+            if draw in keep:
+                kept.add(reached)
             held[_AREA].append(float(reached.sum()))
             for one in counted:
                 for what, number in one.count(reached).items():
                     held.setdefault(what, []).append(number)
             bar.advance()
     assert buried is not None
-    return buried, held
+    assert kept is not None
+    return buried, held, least_rank(kept.counts()) / len(keep)
 
 
 def source_maps(sources: str | Path | Sequence[str | Path]) -> list[Path]:
@@ -236,14 +246,17 @@ def _table(quantiles: Mapping[str, tuple[float, ...]], held: Mapping[str, Sequen
     return text.getvalue()
 
 
-def _extent(probability: NDArray[np.float32], grid: Grid, cell_km2: float) -> gpd.GeoDataFrame:
-    """What is buried with at least each probability of LEVELS, an outline each."""
+def _outlines(
+    probability: NDArray[np.float32], levels: Sequence[float], grid: Grid, cell_m: tuple[float, float]
+) -> gpd.GeoDataFrame:
+    """What is buried with at least each probability, an outline each."""
     rows: list[dict[str, Any]] = []
-    for level in LEVELS:
+    for level in levels:
         mask = np.asarray(np.nan_to_num(probability) >= level - 1e-6)
         pieces = [as_shape(piece) for piece, _ in shapes(mask.astype(np.uint8), mask=mask, transform=grid.affine)]
         if pieces:
-            rows.append({"at_least": level, "km2": float(mask.sum()) * cell_km2, "geometry": unary_union(pieces)})
+            km2 = float(mask.sum()) * cell_m[0] * cell_m[1] / 1e6
+            rows.append({"at_least": level, "km2": km2, "geometry": unary_union(pieces)})
     columns = {name: [row[name] for row in rows] for name in ("at_least", "km2")}
     return gpd.GeoDataFrame(columns, geometry=[row["geometry"] for row in rows], crs=_wkt(grid))
 
@@ -253,12 +266,13 @@ def _wkt(grid: Grid) -> str:
     return str(grid.crs.to_wkt())
 
 
-def _write_layers(path: Path, extent: gpd.GeoDataFrame, layers: Sequence[Layer], draws: int) -> Path:
+def _write_layers(path: Path, own: Mapping[str, gpd.GeoDataFrame], layers: Sequence[Layer], draws: int) -> Path:
     partial = partial_path(path).with_suffix(".gpkg")
     with clear_os_errors(path):
         partial.unlink(missing_ok=True)
-        kind = {} if len(extent) else {"geometry_type": "MultiPolygon"}
-        extent.to_file(partial, layer=EXTENT, driver="GPKG", engine="pyogrio", **kind)
+        for name, outlines in own.items():
+            kind = {} if len(outlines) else {"geometry_type": "MultiPolygon"}
+            outlines.to_file(partial, layer=name, driver="GPKG", engine="pyogrio", **kind)
         for layer in layers:
             layer.with_probability(draws).to_file(partial, layer=layer.name, driver="GPKG", engine="pyogrio")
     return finish(partial, path)

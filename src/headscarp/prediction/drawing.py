@@ -4,7 +4,7 @@ Blocks, journal, work files and maps are those of `predict`; a future is the sam
 others. Refuses to touch finished futures of another job.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,8 +17,11 @@ from headscarp.core.blocks import Done, Journal, run_blocks
 from headscarp.core.bundle import Bundle
 from headscarp.core.machine import cores
 from headscarp.core.provenance import read_made
+from headscarp.core.scenarios import GENERATED
 from headscarp.core.tile import Tile, Window
 from headscarp.nets.futures import FutureNet
+from headscarp.nets.guess import Guesses
+from headscarp.nets.net import Output
 from headscarp.prediction.blockwork import aligned_tiles, read_block
 from headscarp.prediction.cutting import Cut
 from headscarp.prediction.engines import for_channels_last, single_threaded_torch
@@ -30,6 +33,7 @@ from headscarp.tiles.fits import Fit, check_fits
 from headscarp.tiles.reader import TileReader
 from headscarp.tiles.tiling import halo_of
 
+GUESS, LIKELY = -1, f"{GENERATED}: how likely it is changed"
 AT_ONCE = 16
 """Futures that are drawn from one reading; more are drawn in several goes, so that work files stay few."""
 
@@ -40,6 +44,7 @@ def draw_futures(
     stack: xr.Dataset,
     paths: Sequence[Path],
     *,
+    likely: Path | None = None,
     block_px: int,
     workers: int | None = None,
     resume: bool = False,
@@ -47,17 +52,20 @@ def draw_futures(
 ) -> None:
     """Writes future 0 to the first path, future 1 to the second, ...: COGs as `predict` writes them.
 
-    net: of the bundle, whose arguments say the task. resume: finished futures are kept, and an interrupted go is gone
-    on with. Raises StackError, BundleError, RecipeError, JournalError and OutputError.
+    likely: where to write how likely each pixel is changed, of a net that `Guesses`; its number is GUESS. net: of the
+    bundle, whose arguments say the task. resume: finished maps are kept, and an interrupted go is gone on with. Raises
+    StackError, BundleError, RecipeError, JournalError and OutputError.
     """
     net = for_channels_last(net.eval())
     check_net(bundle, net, block_px)
     fit, job = check_fits(bundle, stack), job_of(bundle, stack, "torch", "float32", block_px)
-    keys = [short_hash(f"{sorted(job.items())} future {number}") for number in range(len(paths))]
-    left = [n for n, path in enumerate(paths) if not (resume and _is_finished(path, keys[n]))]
-    for first in range(0, len(left), AT_ONCE):
-        numbers = left[first : first + AT_ONCE]
-        chosen = [check_output(paths[n], overwrite=overwrite or resume) for n in numbers]
+    wanted = ({} if likely is None else {GUESS: likely}) | dict(enumerate(paths))
+    keys = {number: short_hash(f"{sorted(job.items())} future {number}") for number in wanted}
+    left = [n for n, path in wanted.items() if not (resume and _is_finished(path, keys[n]))]
+    futures, guess = [n for n in left if n != GUESS], [n for n in left if n == GUESS]
+    for first in range(0, max(len(futures), len(guess)), AT_ONCE):
+        numbers = [*(guess if first == 0 else []), *futures[first : first + AT_ONCE]]
+        chosen = [check_output(wanted[n], overwrite=overwrite or resume) for n in numbers]
         _draw(bundle, net, stack, fit, list(zip(numbers, chosen, strict=True)), job=job, keys=keys,
               block_px=block_px, workers=workers, resume=resume)  # fmt: skip
 
@@ -70,14 +78,15 @@ def _draw(
     futures: Sequence[tuple[int, Path]],
     *,
     job: dict[str, object],
-    keys: Sequence[str],
+    keys: Mapping[int, str],
     block_px: int,
     workers: int | None,
     resume: bool,
 ) -> None:
     """One go: all blocks of some futures, then their maps."""
     shape, numbers = raster_shape(stack), tuple(number for number, _ in futures)
-    files = tuple(WorkFile(beside(path, "work"), len(net.outputs), shape) for _, path in futures)
+    outputs = {number: (Output(LIKELY),) if number == GUESS else net.outputs for number in numbers}
+    files = tuple(WorkFile(beside(path, "work"), len(outputs[n]), shape) for n, path in futures)
     tiles = aligned_tiles(shape, block_px, halo_of(net), net.align)
     # Named by its futures: another go over others never takes it for its own.
     name = f".futures-{numbers[0] + 1:03d}-{numbers[-1] + 1:03d}.journal"
@@ -94,7 +103,7 @@ def _draw(
     for i, (number, path) in enumerate(futures):
         of_one = {block: replace(left, facts=left.facts["futures"][i]) for block, left in done.items()}
         settings = {**job, "future": number, "job": keys[number]}
-        write_map(path, files[i], stack, net.outputs, of_one, cut=cut, settings=settings, generated=True)
+        write_map(path, files[i], stack, outputs[number], of_one, cut=cut, settings=settings, generated=True)
         files[i].path.unlink(missing_ok=True)
     journal.path.unlink(missing_ok=True)
 
@@ -117,13 +126,18 @@ class _FutureWork:
         batch = self.net.as_picture(held.pop())  # of a series, the frames are let go of here
         valid &= batch.valid[0].numpy()[core]
         if not valid.any():
-            nothing = np.full((self.files[0].bands, inside.height, inside.width), np.nan, np.float32)
-            sums = [file.write(inside, nothing) for file in self.files]
+            nothing = np.full((max(f.bands for f in self.files), inside.height, inside.width), np.nan, np.float32)
+            sums = [file.write(inside, nothing[: file.bands]) for file in self.files]
             return Done(" ".join(sums), {"futures": [{"valid": 0, **said}] * len(sums)})
         sums, facts = [], []
         with torch.inference_mode():
-            for file, picture in zip(self.files, self.net.pictures(batch, self.numbers), strict=True):
-                made = np.ascontiguousarray(picture[0].numpy()[(slice(None), *core)], np.float32)
+            pictures = self.net.pictures(batch, [number for number in self.numbers if number != GUESS])
+            for file, number in zip(self.files, self.numbers, strict=True):
+                if number == GUESS and isinstance(self.net, Guesses):
+                    picture = self.net.likely(batch)
+                else:
+                    picture = next(pictures)[0]
+                made = np.ascontiguousarray(picture.numpy()[(slice(None), *core)], np.float32)
                 facts.append({**finish_block(made, valid), **said})
                 sums.append(file.write(inside, made))
         return Done(" ".join(sums), {"futures": facts})

@@ -5,39 +5,31 @@ generated.
 Refuses tasks that the bundle does not know, and nets that make no pictures.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import rasterio
 import xarray as xr
 
-from headscarp.core.artefact import check_output, finish, partial_path
-from headscarp.core.blocks import Done, run_blocks
+from headscarp.core.artefact import check_output
 from headscarp.core.bundle import Bundle, as_bundle
 from headscarp.core.errors import BundleError, RecipeError
 from headscarp.core.grid import footprint_lonlat
-from headscarp.core.provenance import made_by, write_stac_item
-from headscarp.core.scenarios import GENERATED, GENERATED_TAG, GENERATED_WORDS, task_code
+from headscarp.core.scenarios import task_code
 from headscarp.core.stack import stack_grid
-from headscarp.core.tile import Tile, windows
 from headscarp.nets import NETS, net_from_bundle
 from headscarp.nets.futures import FutureNet
-from headscarp.nets.net import Output
+from headscarp.nets.guess import Guesses
 from headscarp.prediction.before import one_frame, past_of_place, without_clouds
-from headscarp.prediction.cog import write_cog
 from headscarp.prediction.drawing import draw_futures
-from headscarp.prediction.facts import finish_block, summarise
 from headscarp.prediction.frames import MOST_FRAMES
 from headscarp.prediction.strange import warn_where_strange
-from headscarp.prediction.workfile import WorkFile
-from headscarp.tiles.dataset import as_stack, raster_shape
+from headscarp.prediction.together import write_together
+from headscarp.tiles.dataset import as_stack
 from headscarp.tiles.fits import check_one_place
 
 BLOCK_PX = 512
-SPREAD = "spread.tif"
+SPREAD, LIKELY_MAP = "spread.tif", "likely.tif"
 _MOST = 1000
 
 
@@ -76,9 +68,10 @@ def scenario(
     was trained on series reads all frames up to `date`, the newest `frames` of them, and may be given several stacks on
     one grid, as `forecast` is. after_days: from the task to the picture; None: the net is told that it is unknown, and
     so for the season where there is no date. block_px, workers, resume: as of `predict`. Futures have the bands that
-    the net makes, in their units, and how far each pixel is changed (0 to 1); the spread has the share of futures in
-    which a pixel is changed, and mean and standard deviation of each band. Warns where the place is unlike those that
-    the net was trained on. Raises BundleError, RecipeError, StackError, OutputError.
+    the net makes, in their units, and how far each pixel is changed (0 to 1); the spread has the share of
+    futures in which a pixel is changed, mean and standard deviation of each band, and the one mask that overlaps most
+    with what may come. A net that guesses how likely each pixel is changed says so in a map of its own. Warns where the
+    place is unlike those that the net was trained on. Raises BundleError, RecipeError, StackError, OutputError.
     """
     bundle = as_bundle(bundle)
     _check_samples(bundle, task, samples, after_days)
@@ -91,11 +84,12 @@ def scenario(
     assert isinstance(net, FutureNet)
     warn_where_strange(told_bundle, net, stack)
     paths = [out / f"future-{number + 1:03d}.tif" for number in range(samples)]
+    likely = out / LIKELY_MAP if isinstance(net, Guesses) else None
     draw_futures(
-        told_bundle, net, stack, paths,
+        told_bundle, net, stack, paths, likely=likely,
         block_px=block_px, workers=workers, resume=resume, overwrite=overwrite or resume,
     )  # fmt: skip
-    spread = _write_spread(out / SPREAD, paths, stack, told)
+    spread = write_together(out / SPREAD, paths, stack, told, likely=likely)
     return Futures(task, tuple(paths), spread, stack)
 
 
@@ -133,54 +127,3 @@ def _check_samples(bundle: Bundle, task: str, samples: int, after_days: float | 
         )
     if after_days is not None and not 0 <= after_days < float("inf"):
         raise RecipeError(f"after_days is {after_days}; give the days from the task to the picture, 0 or more")
-
-
-@dataclass(frozen=True)
-class _SpreadWork:
-    """Mean, deviation and the share that changed, of one window over all futures; one future in memory at a time."""
-
-    paths: tuple[Path, ...]
-    work: WorkFile
-    bands: int
-
-    def __call__(self, tile: Tile) -> Done:
-        window = tile.window
-        mean, squares = (np.zeros((self.bands, window.height, window.width)) for _ in range(2))
-        changed = np.zeros((window.height, window.width))
-        for count, path in enumerate(self.paths, start=1):
-            with rasterio.open(path) as file:
-                seen = file.read(window=rasterio.windows.Window.from_slices(*window.slices))
-            away = seen[:-1] - mean
-            mean += away / count
-            squares += away * (seen[:-1] - mean)  # Welford (1962)
-            changed += seen[-1] >= 0.5
-        deviation = np.sqrt(squares / max(len(self.paths) - 1, 1))
-        made = np.concatenate([(changed / len(self.paths))[None], mean, deviation]).astype(np.float32)
-        valid = np.asarray(np.isfinite(mean).all(axis=0))
-        made[:, ~valid] = np.nan
-        facts = finish_block(np.ascontiguousarray(made), valid)
-        return Done(self.work.write(window, made), facts)
-
-
-def _write_spread(path: Path, futures: Sequence[Path], stack: xr.Dataset, told: Mapping[str, Any]) -> Path:
-    grid, shape = stack_grid(stack), raster_shape(stack)
-    with rasterio.open(futures[0]) as first:
-        names, units = list(first.descriptions[:-1]), list(first.units[:-1])
-    bare = [str(name).removeprefix(f"{GENERATED}: ") for name in names]
-    outputs = [Output(f"{GENERATED}: share of futures that change")]
-    for what in ("mean", "standard deviation"):
-        outputs += [Output(f"{GENERATED}: {what} of {n}", u or "1") for n, u in zip(bare, units, strict=True)]
-    work_path = path.with_name(f".{path.name}.work")
-    work = WorkFile(work_path, len(outputs), shape)
-    work.create()
-    tiles = [Tile(window.clip(shape), 0, id=f"r{window.row}-c{window.col}") for window in windows(shape, BLOCK_PX)]
-    done = run_blocks(_SpreadWork(tuple(futures), work, len(names)), tiles, workers=1, label="spread")
-    summaries = summarise([block.facts for block in done.values()], work.bands)
-    partial = write_cog(
-        work, grid, partial_path(path), outputs=outputs, summaries=summaries, about={GENERATED_TAG: GENERATED_WORDS}
-    )
-    bands = [{"name": o.name, "description": o.name, "unit": o.unit, "nodata": "nan"} for o in outputs]
-    made = made_by("scenario", settings={**told, "samples": len(futures)}, inputs=[{"name": p.name} for p in futures])
-    write_stac_item(path, grid, made, bands=bands, more={f"headscarp:{GENERATED}": True})
-    work_path.unlink(missing_ok=True)
-    return finish(partial, path)

@@ -27,6 +27,7 @@ from headscarp.evaluation.suites import Suite, Suites, case_values, suite_scores
 from headscarp.evaluation.tables import Judged, MetricRow, rows_of, write_table
 from headscarp.nets import NETS, net_from_bundle
 from headscarp.nets.futures import FutureNet
+from headscarp.nets.guess import Guesses
 from headscarp.nets.net import Net
 from headscarp.tiles.dataset import as_stack
 from headscarp.tiles.pairs import as_scenes, is_pairs
@@ -77,7 +78,7 @@ class SuitesEvaluation(Judged):
         covered = f" 80 % intervals hold the changed area in {area.value:.2f} of the cases." if area.value >= 0 else ""
         return (
             f"{self.net}, {self.split} split, test part: fair CRPS of NDVI {crps.value:.4f} [{crps.low:.4f}, "
-            f"{crps.high:.4f}]; {beside}. IoU of what is likely changed {iou.value:.3f} [{iou.low:.3f}, "
+            f"{crps.high:.4f}]; {beside}. IoU of the one mask {iou.value:.3f} [{iou.low:.3f}, "
             f"{iou.high:.3f}].{covered} Identity is off by {self.value('identity_error').value:.4f}."
         )
 
@@ -186,16 +187,19 @@ class SuiteJudge:
             for case in cases
         ]
         device = next(p.device for p in self.net.parameters())
-        made = []
+        made: list[tuple[NDArray[np.floating], NDArray[np.floating] | None]] = []
         with progress(f"{name}: futures", len(tiles)) as bar, torch.inference_mode():
             for batch in batches(reader, tiles, batch_size=_BATCH, workers=workers):
                 there = batch.to(device)
                 suite = [made_[..., :rows, :cols].cpu().numpy() for made_ in self.net.pictures(there, range(many))]
-                made += list(np.stack(suite, axis=1))
+                likely: Sequence[NDArray[np.floating] | None] = [None] * len(batch.tiles)
+                if isinstance(self.net, Guesses):
+                    likely = list(self.net.likely(there)[:, :rows, :cols].cpu().numpy())
+                made += list(zip(np.stack(suite, axis=1), likely, strict=True))
                 bar.advance(len(batch.tiles))
         return [
-            [(self._suite(pictures, s), self.came(s)) for s in case.samples]
-            for case, pictures in zip(cases, made, strict=True)
+            [(self._suite(pictures, s, likely_), self.came(s)) for s in case.samples]
+            for case, (pictures, likely_) in zip(cases, made, strict=True)
         ]
 
     def of_opponents(self, cases: Sequence[Case], training: Sequence[Case]) -> dict[str, Suites]:
@@ -287,5 +291,5 @@ class SuiteJudge:
         planes = picture_before(self.stack, [name for name in (*REFLECTANCE, "slope") if name in self.stack], sample)
         return np.array([f(plane) for plane in planes for f in (np.nanmean, np.nanstd)])
 
-    def _suite(self, pictures: NDArray[np.floating], sample: int) -> Suite:
-        return Suite(np.asarray(pictures, np.float64), self.red, self.nir, self.places.seen(sample))
+    def _suite(self, pictures: NDArray[np.floating], sample: int, likely: NDArray[np.floating] | None = None) -> Suite:
+        return Suite(np.asarray(pictures, np.float64), self.red, self.nir, self.places.seen(sample), likely)
