@@ -61,7 +61,8 @@ def share_lower(z: torch.Tensor, reach: int, *, every: int, level: torch.Tensor)
     total = torch.zeros_like(z[:, 0])
     for row in offsets:
         others = around[:, row : row + h].unfold(2, w, every)  # (B, H, offsets, W)
-        total += ((z[:, 0, :, None] - others) / level).clamp(-1, 1).nan_to_num(0.0).sum(dim=2)
+        apart = (z[:, 0, :, None] - others).div_(level).clamp_(-1, 1).nan_to_num_(0.0)
+        total += apart.sum(dim=2)
     rows, cols = (_there(size, offsets, reach, z.device) for size in (h, w))
     return (total / (rows[:, None] * cols))[:, None]
 
