@@ -45,6 +45,41 @@ def test_extents_have_mean_0_and_spread_1_under_each_task():
     assert torch.equal(said[:, :, 0, 0], said[:, :, 3, 2])
 
 
+def trained_extents():
+    """Of one task: three numbers, the first two of which go together, and one that never varies."""
+    torch.manual_seed(0)
+    layer, mixed = Extents(1, 4).train(), torch.randn(4000, 3)
+    mixed[:, 1] = 0.8 * mixed[:, 0] + 0.6 * mixed[:, 1]
+    planes = torch.cat([mixed * torch.tensor([0.1, 3.0, 1.0]) + 5, torch.ones(4000, 1)], dim=1)[:, :, None, None]
+    layer(planes, torch.ones(4000, 1, 1, 1), torch.zeros(4000, dtype=torch.int64))
+    return layer.eval()
+
+
+def test_extents_that_follow_what_is_usual_end_as_varied_as_the_training_places_and_as_alike():
+    layer, task = trained_extents(), torch.zeros(3000, dtype=torch.int64)
+    x = torch.randn(3000, 4, 1, 1)
+    for k in range(100):
+        t = k / 100
+        x = torch.lerp(x, layer.usual(x, task, t), 0.01 / (1 - t))
+    held = torch.cov(x[:, :, 0, 0].T)
+    wanted = torch.eye(4)
+    wanted[0, 1] = wanted[1, 0] = 0.8
+    wanted[3, 3] = 0
+    assert (held - wanted).abs().max() < 0.12
+
+
+def test_bundles_without_products_open_and_their_extents_go_each_for_itself():
+    layer, x = trained_extents(), torch.randn(2, 4, 3, 3)
+    old = {name: value for name, value in layer.state_dict().items() if name != "products"}
+    opened = Extents(1, 4)
+    opened.load_state_dict(old)
+    task = torch.zeros(2, dtype=torch.int64)
+    said = opened.usual(x, task, 0.5)
+    torch.testing.assert_close(said[:, :3], x[:, :3])  # 0.5 / (0.25 + 0.25) of it
+    assert said[:, 3].abs().max() == 0
+    assert not torch.allclose(layer.usual(x, task, 0.5)[:, 0], said[:, 0])
+
+
 def test_fresh_smooth_noise_has_one_variance_and_is_smooth():
     torch.manual_seed(0)
     many = torch.cat([smooth_fresh(torch.zeros(60, 1, 24, 20), 16) for _ in range(20)])

@@ -88,6 +88,29 @@ def test_factors_that_cannot_be_are_refused(name):
         new_net(name, spread={"ploughing": ones(name)})
 
 
+def test_extents_that_follow_all_places_listen_to_the_place_as_far_as_they_should():
+    net, batch = (
+        new_net("flow", shrink={"mining": 0.25}),
+        replace(world(3, 0), task=torch.tensor([MINING, MINING, RAIN])),
+    )
+    x, said = torch.randn(3, 6, 16, 16), torch.randn(3, 6, 16, 16)
+    said[1, :3], x[1] = said[0, :3], x[0]
+    made = net._shrunk(batch, x, said, 0.4)
+    assert torch.equal(made[:, :3], said[:, :3])
+    assert torch.equal(made[2], said[2])
+    torch.testing.assert_close(made[0, 3:] - made[1, 3:], 0.75 * (said[0, 3:] - said[1, 3:]))
+    assert net.arguments()["shrink"] == {"mining": 0.25}
+    assert "shrink" not in new_net("flow").arguments()
+
+
+def test_shares_that_cannot_be_are_refused():
+    for share in (-0.1, 1.5):
+        with pytest.raises(RecipeError, match="from 0 to 1"):
+            new_net("flow", shrink={"mining": share})
+    with pytest.raises(RecipeError, match="ploughing"):
+        new_net("flow", shrink={"ploughing": 1.0})
+
+
 def scored(area, ndvi, held_area, held_ndvi):
     return {"crps_area": area, "crps_ndvi": ndvi, "coverage_80_area": held_area, "coverage_80_ndvi": held_ndvi}
 
@@ -99,6 +122,7 @@ def test_the_best_factor_scores_well_and_then_holds_rightly():
     assert best_factor({1.0: narrow, 1.25: bad}) == 1.0  # rightly held, but said worse
     assert best_factor({1.0: narrow, 1.25: scored(0.08, 0.05, 0.5, 0.5), 1.5: right}) == 1.25  # said better
     assert best_factor(dict.fromkeys(FACTORS, narrow)) == 1.0
+    assert best_factor({0.0: narrow, 0.5: right, 1.0: wide}) == 0.5  # shares count from the first one, too
     assert best_factor(dict.fromkeys(FACTORS, scored(0.0, 0.02, 1.0, 0.8))) == 1.0  # nothing changes under no_change
 
 
@@ -161,7 +185,7 @@ def test_fit_chooses_unless_calibration_is_none(trained, tmp_path, monkeypatch):
     looked = []
     monkeypatch.setattr(
         "headscarp.train.spread.chosen_spread",
-        lambda net, *_: looked.append(1) or {"mining": ones(net.__class__.__name__.lower(), 2.0)},
+        lambda net, *_: looked.append(1) or ({"mining": ones(net.__class__.__name__.lower(), 2.0)}, {}),
     )
     net = open_bundle(path).net
     config = FitConfig(epochs=1, workers=1, net_arguments=ARGUMENTS[net])

@@ -32,6 +32,7 @@ class Direct(Guesses, FutureNet):
         frames: int = 0,
         change: Sequence[str] | None = None,
         around: Sequence[str] = (),
+        relief: bool = False,
         task: str = "identity",
         after_days: float | None = None,
         day_of_year: float | None = None,
@@ -47,6 +48,7 @@ class Direct(Guesses, FutureNet):
             frames=frames,
             change=change,
             around=around,
+            relief=relief,
             task=task,
             numbers={"after_days": after_days, "day_of_year": day_of_year, "latitude": latitude},
         )

@@ -83,3 +83,12 @@ class KnownPlaces(Familiarity):
         if count > 0:
             mean = self.sums[-1, :-1] / count
             self.fit_cloud(mean, self.sums[:-1, :-1] / count - mean[:, None] * mean, held_out)
+
+
+def looks_of(features: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+    """(B, 2 F) what each tile looks like before anything is done: mean and spread of its features where valid."""
+    features, there = features.float(), valid[:, None].float()
+    n = there.sum(dim=(-2, -1)).clamp(min=1)
+    mean = (features * there).sum(dim=(-2, -1)) / n
+    square = (features.square() * there).sum(dim=(-2, -1)) / n
+    return torch.cat([mean, (square - mean.square()).clamp(min=0).sqrt()], dim=1)

@@ -11,7 +11,7 @@ import torch
 
 from headscarp.core.band import Band
 from headscarp.core.errors import RecipeError
-from headscarp.core.scenarios import TASKS
+from headscarp.core.scenarios import TASKS, task_code
 from headscarp.nets.batch import Batch
 from headscarp.nets.draws import normal_draws, smooth_draws, smooth_fresh
 from headscarp.nets.extents import Extents
@@ -56,6 +56,7 @@ class Flow(Guesses, FutureNet):
     )  # fmt: skip
     by_chance = True
     chances = 2
+    shrinks = True
     told_more = 2 * _WAVES
 
     def __init__(
@@ -70,7 +71,9 @@ class Flow(Guesses, FutureNet):
         frames: int = 0,
         change: Sequence[str] | None = None,
         around: Sequence[str] = (),
+        relief: bool = False,
         spread: Mapping[str, Sequence[float]] | None = None,
+        shrink: Mapping[str, float] | None = None,
         task: str = "identity",
         after_days: float | None = None,
         day_of_year: float | None = None,
@@ -78,8 +81,9 @@ class Flow(Guesses, FutureNet):
         future: int = 0,
     ) -> None:
         """steps: from noise to a future, 1 to 100. spread: by task, what the noise of the planes and that of the
-        extents is multiplied by where futures are drawn, see `FutureNet.spread_of`. future: which of the many, 0 and
-        up. Others: see `FutureNet`."""
+        extents is multiplied by where futures are drawn, see `FutureNet.spread_of`. shrink: by task, how far extents
+        follow all training places instead of what is seen of this one, 0 to 1, see `Extents.usual`. future: which of
+        the many, 0 and up. Others: see `FutureNet`."""
         super().__init__(
             bands,
             resolution_m=resolution_m,
@@ -89,6 +93,7 @@ class Flow(Guesses, FutureNet):
             frames=frames,
             change=change,
             around=around,
+            relief=relief,
             task=task,
             numbers={"after_days": after_days, "day_of_year": day_of_year, "latitude": latitude},
             under_way=2,
@@ -98,6 +103,10 @@ class Flow(Guesses, FutureNet):
         if not 1 <= steps <= MOST_STEPS:
             raise RecipeError(f"steps is {steps}; it has to be from 1 to {MOST_STEPS}")
         self.steps, self.future = int(steps), int(future)
+        self.shrink = {name: float(share) for name, share in (shrink or {}).items()}
+        for name, share in self.shrink.items():
+            if task_code(name) >= 0 and not 0 <= share <= 1:
+                raise RecipeError(f"shrink of {name} is {share}; it has to be from 0 to 1")
         far = -(-HeightAround.reach // self.align) * self.align
         self.reach = self.first_reach + far + (1 + self.steps) * self.one_reach
         self.guess = self.make_unet(0, len(self.change) + 1, OF_TASK)
@@ -162,7 +171,8 @@ class Flow(Guesses, FutureNet):
         return -missed / _TIMES
 
     def arguments(self) -> dict[str, Any]:
-        return {**self.own_arguments(), "steps": self.steps, "future": self.future}
+        more = {"shrink": self.shrink} if self.shrink else {}
+        return {**self.own_arguments(), **more, "steps": self.steps, "future": self.future}
 
     def _certain(self, batch: Batch, told: torch.Tensor) -> torch.Tensor:
         """(B, F + 2 (K + 1), H, W) what does not depend on chance."""
@@ -185,7 +195,9 @@ class Flow(Guesses, FutureNet):
             spare = _halo(batch) - left * self.one_reach - cut  # context that no step to come looks at
             if spare > 0:
                 x, certain, last, cut = _cropped(x, spare), _cropped(certain, spare), _cropped(last, spare), cut + spare
-            said = self._step(certain, told, x, torch.full((len(x),), now, device=x.device))
+            said = self._shrunk(
+                batch, x, self._step(certain, told, x, torch.full((len(x),), now, device=x.device)), now
+            )
             x = torch.lerp(x, said, (then - now) / (1 - now))
             if before is not None and then < 1:
                 x += _ahead(before, now, then) * (said - last)
@@ -198,6 +210,15 @@ class Flow(Guesses, FutureNet):
         told = torch.cat([told, angle.sin(), angle.cos()], dim=1)
         said: torch.Tensor = self.unet(torch.cat([certain, x], dim=1), told).float()
         return said
+
+    def _shrunk(self, batch: Batch, x: torch.Tensor, said: torch.Tensor, t: float) -> torch.Tensor:
+        """What is said, with extents that follow all training places as far as `shrink` says."""
+        if not self.shrink:
+            return said
+        k, task = len(self.change) + 1, self.tasks_of(batch)
+        share = torch.tensor([self.shrink.get(name, 0.0) for name in TASKS], device=x.device)[task]
+        usual = self.extents.usual(x[:, k:], task, t)
+        return torch.cat([said[:, :k], torch.lerp(said[:, k:], usual, share[:, None, None, None])], dim=1)
 
     def _noise(self, batch: Batch, number: int) -> torch.Tensor:
         """(B, 2 (K + 1), H, W) where the future of this number begins; that of the extents is smooth alone."""

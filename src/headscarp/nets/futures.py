@@ -16,10 +16,11 @@ from headscarp.core.domains import REFLECTANCE
 from headscarp.core.errors import RecipeError, StackError
 from headscarp.core.scenarios import EVERYWHERE, GENERATED, TASKS, task_code
 from headscarp.nets.batch import Batch
-from headscarp.nets.familiarity import KnownPlaces
+from headscarp.nets.familiarity import KnownPlaces, looks_of
 from headscarp.nets.layers import Encode, HeightAround, StandsAround
 from headscarp.nets.net import Net, Output, Statistics
 from headscarp.nets.past import Past
+from headscarp.nets.relief import Relief
 from headscarp.nets.steered import SteeredUNet
 from headscarp.nets.told import OF_TASK, told
 from headscarp.nets.unet import unet_reach
@@ -46,6 +47,9 @@ class FutureNet(Net):
     """Whether there is more than one future."""
     chances: ClassVar[int] = 1
     """How many kinds of chance a future begins with; each is made wider by a factor of its own."""
+    shrinks: ClassVar[bool] = False
+    """Whether what it says of a place can be drawn towards all training places: `shrink`, by task a share of 0 to 1."""
+    shrink: Mapping[str, float]
     future: int = 0
     seen: torch.Tensor
 
@@ -61,6 +65,7 @@ class FutureNet(Net):
         around: Sequence[str],
         task: str,
         numbers: dict[str, float | None],
+        relief: bool = False,
         frames: int = 0,
         under_way: int = 0,
         beside: int = 0,
@@ -68,11 +73,11 @@ class FutureNet(Net):
         spread: Mapping[str, Sequence[float]] | None = None,
     ) -> None:
         """frames: slots of the series that it learns from; 0: single pictures. base, levels, late: see `SteeredUNet`.
-        under_way: how many times K + 1 planes it sees beside the bands, and makes. beside: how many times it sees such
-        and does not make them. change: bands that change; None: reflectance. around: continuous bands of which is also
-        read how they stand among those around, see `StandsAround`. task, numbers: what is done where a batch does not
-        say, and after_days, day_of_year, latitude; None: unknown. spread: by task, `chances` factors, see `spread_of`.
-        Raises RecipeError, StackError."""
+        under_way: how many times K + 1 planes it sees beside the bands, and makes. beside: how many times it only sees
+        such. change: bands that change; None: reflectance. around: continuous bands of which is also read how they
+        stand among those around, see `StandsAround`. relief: whether how the ground lies is, see `Relief`. task,
+        numbers: what is done where a batch does not say, and after_days, day_of_year, latitude; None: unknown. spread:
+        by task, `chances` factors, see `spread_of`. Raises RecipeError, StackError."""
         super().__init__(bands, resolution_m=resolution_m, statistics=statistics)
         for name, value, most in (("base", base, 1024), ("levels", levels, 6)):
             if not 1 <= value <= most:
@@ -88,8 +93,7 @@ class FutureNet(Net):
             )
         self.slots = int(frames)
         self.past = Past(self.bands, statistics, needed=self.change) if self.slots else None
-        self.spread = {name: [float(f) for f in factors] for name, factors in (spread or {}).items()}
-        self._check_spread()
+        self.spread = _known_spread(spread or {}, self.chances)
         self.base, self.levels, self.task, self.numbers = int(base), int(levels), task, dict(numbers)
         self.at = [[band.name for band in self.bands].index(name) for name in self.change]
         self.scaled_at = [named.index(name) for name in self.change]
@@ -100,14 +104,18 @@ class FutureNet(Net):
         self.height = HeightAround(self.encode.names.index(ELEVATION), statistics.std[ELEVATION]) if heights else None
         self.around = self._known(around, named)
         self.stands = StandsAround([self.encode.names.index(name) for name in self.around]) if self.around else None
-        furthest = max(layer.reach if layer else 0 for layer in (self.height, self.stands))
+        if relief and self.height is None:
+            raise StackError(f"relief is read from a band {ELEVATION!r}; add it to the stack, or leave relief out")
+        self.relief = Relief(self.height.plane, statistics.std[ELEVATION]) if relief and self.height else None
+        furthest = max(layer.reach if layer else 0 for layer in (self.height, self.stands, self.relief))
         self.first_reach = -(-furthest // self.align) * self.align
         self.outputs = tuple(
             Output(f"{GENERATED}: {name}", _unit(self.bands, name), -math.inf, math.inf) for name in self.change
         )
         self.outputs += (Output(CHANGED),)
         planes = len(self.change) + 1
-        self.looked = len(self.encode.names) + (self.height is not None) + 2 * len(self.around)
+        stood = (self.height is not None) + 2 * len(self.around) + (Relief.planes if self.relief else 0)
+        self.looked = len(self.encode.names) + stood
         more, outputs = (under_way + beside) * planes, max(under_way, 1) * planes
         self.unet = self.make_unet(more, outputs, OF_TASK + self.told_more, late=late)
         self.familiarity = KnownPlaces(2 * self.looked)
@@ -143,11 +151,11 @@ class FutureNet(Net):
         return made
 
     def features(self, batch: Batch) -> torch.Tensor:
-        """(B, F, H, W) the bands as features, how high each pixel stands among those around, how bright and steep where
-        the net reads that, and what past frames show beside the newest."""
+        """(B, F, H, W) the bands as features, how high each pixel stands among those around, how bright and steep and
+        how the ground lies where the net reads that, and what past frames show beside the newest."""
         batch = self.as_picture(batch)
         features: torch.Tensor = self.encode(batch.x)
-        more = [layer(features) for layer in (self.height, self.stands) if layer is not None]
+        more = [layer(features) for layer in (self.height, self.stands, self.relief) if layer is not None]
         return torch.cat([features, *more] if batch.past is None else [features, *more, batch.past], dim=1)
 
     def predict(self, batch: Batch) -> torch.Tensor:
@@ -252,13 +260,14 @@ class FutureNet(Net):
         """What `arguments` of every such net holds."""
         more: dict[str, Any] = {"frames": self.slots} if self.slots else {}
         more |= {"around": self.around} if self.around else {}
+        more |= {"relief": True} if self.relief else {}
         more |= {"spread": self.spread} if self.spread else {}
         of_task = {"task": self.task, **self.numbers}
         return {"base": self.base, "levels": self.levels, "change": self.change, **more, **of_task}
 
     def _looks(self, batch: Batch, features: torch.Tensor) -> torch.Tensor:
         """What each tile looks like before anything is done, whatever the number of its frames."""
-        return _looks(features[:, : self.looked], batch.valid)
+        return looks_of(features[:, : self.looked], batch.valid)
 
     def _known(self, around: Sequence[str], named: Sequence[str]) -> list[str]:
         unknown = [name for name in around if name not in named]
@@ -268,15 +277,6 @@ class FutureNet(Net):
                 f"({', '.join(named)}); name some of these"
             )
         return list(around)
-
-    def _check_spread(self) -> None:
-        for name, factors in self.spread.items():
-            task_code(name)
-            if len(factors) != self.chances or not all(0 <= factor <= _WIDEST for factor in factors):
-                raise RecipeError(
-                    f"spread of {name} is {factors}; give {self.chances} number(s) from 0 to {_WIDEST:g}, of which 1 "
-                    "leaves futures as they were learned"
-                )
 
     @property
     def _std(self) -> torch.Tensor:
@@ -291,10 +291,9 @@ def _unit(bands: Sequence[Band], name: str) -> str:
     return next(band.units for band in bands if band.name == name)
 
 
-def _looks(features: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-    """(B, 2 F) what each tile looks like before anything is done: mean and spread of its features where valid."""
-    features, there = features.float(), valid[:, None].float()
-    n = there.sum(dim=(-2, -1)).clamp(min=1)
-    mean = (features * there).sum(dim=(-2, -1)) / n
-    square = (features.square() * there).sum(dim=(-2, -1)) / n
-    return torch.cat([mean, (square - mean.square()).clamp(min=0).sqrt()], dim=1)
+def _known_spread(spread: Mapping[str, Sequence[float]], chances: int) -> dict[str, list[float]]:
+    for name, factors in spread.items():
+        if task_code(name) >= 0 and (len(factors) != chances or not all(0 <= f <= _WIDEST for f in factors)):
+            wanted = f"give {chances} number(s) from 0 to {_WIDEST:g}, of which 1 leaves futures as they were learned"
+            raise RecipeError(f"spread of {name} is {list(factors)}; {wanted}")
+    return {name: [float(f) for f in factors] for name, factors in spread.items()}
