@@ -38,7 +38,8 @@ _MOST_PLACES = 42
 _SCORES, _COVERAGES = ("crps_area", "crps_ndvi"), ("coverage_80_area", "coverage_80_ndvi")
 _LEAST = 1e-4
 
-Spread, Shrink = dict[str, list[float]], dict[str, float]
+Spread = dict[str, list[float]]
+Shrink = dict[str, float]
 Drawn = tuple[float, ...]
 """Factors of the kinds of chance, and last the share of `shrink`."""
 
