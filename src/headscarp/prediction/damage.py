@@ -133,7 +133,8 @@ def damage(
 
     draws = len(maps) if as_drawn else draws
     buried, held, best = _draw(maps, threshold, draws, None if as_drawn else runs, counted)
-    held[_AREA] = [cells * cell_m[0] * cell_m[1] / 1e6 for cells in held[_AREA]]
+    cell_km2 = cell_m[0] * cell_m[1] / 1e6
+    held[_AREA] = [cells * cell_km2 for cells in held[_AREA]]
     generated = any(source.generated for source in maps)
     settings = {"threshold": threshold, "angle_deg": angle_deg, "scatter": scatter, "draws": draws}
     settings |= {"as_drawn": as_drawn}
@@ -141,7 +142,7 @@ def damage(
     probability = np.where(np.isfinite(dem), buried / np.float32(draws), np.nan).astype(np.float32)
     quantiles = {what: tuple(float(q) for q in np.quantile(values, QUANTILES)) for what, values in held.items()}
     table = write_text(out.with_suffix(".csv"), _table(quantiles, held))
-    own = {n: _outlines(probability, at, grid, cell_m) for n, at in ((EXTENT, LEVELS), (BEST_MASK, (best,)))}
+    own = {n: _outlines(probability, at, grid, cell_km2) for n, at in ((EXTENT, LEVELS), (BEST_MASK, (best,)))}
     gpkg = _write_layers(out.with_suffix(".gpkg"), own, layers, draws)
     map_ = _write_map(out.with_suffix(".tif"), probability, grid, made, generated=generated)
     return Damage(map_, table, gpkg, quantiles)
@@ -247,7 +248,7 @@ def _table(quantiles: Mapping[str, tuple[float, ...]], held: Mapping[str, Sequen
 
 
 def _outlines(
-    probability: NDArray[np.float32], levels: Sequence[float], grid: Grid, cell_m: tuple[float, float]
+    probability: NDArray[np.float32], levels: Sequence[float], grid: Grid, cell_km2: float
 ) -> gpd.GeoDataFrame:
     """What is buried with at least each probability, an outline each."""
     rows: list[dict[str, Any]] = []
@@ -255,8 +256,7 @@ def _outlines(
         mask = np.asarray(np.nan_to_num(probability) >= level - 1e-6)
         pieces = [as_shape(piece) for piece, _ in shapes(mask.astype(np.uint8), mask=mask, transform=grid.affine)]
         if pieces:
-            km2 = float(mask.sum()) * cell_m[0] * cell_m[1] / 1e6
-            rows.append({"at_least": level, "km2": km2, "geometry": unary_union(pieces)})
+            rows.append({"at_least": level, "km2": float(mask.sum()) * cell_km2, "geometry": unary_union(pieces)})
     columns = {name: [row[name] for row in rows] for name in ("at_least", "km2")}
     return gpd.GeoDataFrame(columns, geometry=[row["geometry"] for row in rows], crs=_wkt(grid))
 

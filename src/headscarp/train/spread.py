@@ -155,7 +155,7 @@ def _off(scores: Mapping[str, float]) -> float:
 
 
 def _some_places(cases: Sequence[Case]) -> list[Case]:
-    """Those of at most 21 places, spread over the order of the stack, so over its regions."""
+    """Those of at most _MOST_PLACES places, spread over the order of the stack, so over its regions."""
     places = list(dict.fromkeys(case.place for case in cases))
     kept = set(places[:: max(1, -(-len(places) // _MOST_PLACES))])
     return [case for case in cases if case.place in kept]
