@@ -22,13 +22,13 @@ def succeed(*words: object) -> str:
     return done.output
 
 
-def train_nets(stack: Path, nets: tuple[str, ...], config: str) -> list[str]:
-    """Trains bundles beside a stack, each named after its net; returns what was said of each."""
+def train_nets(stack: Path, nets: tuple[str, ...], config: str, *more: object) -> list[str]:
+    """Trains bundles beside a stack, each named after its net; returns what was said of each. more: words."""
     (stack.parent / "train.toml").write_text(config, encoding="utf-8")
     told = []
     for net in nets:
         words = ["train", stack, "--net", net, "--out", stack.parent / net, "--accelerator", "cpu"]
-        done = said(*words, "--config", stack.parent / "train.toml", "--workers", 1)
+        done = said(*words, "--config", stack.parent / "train.toml", "--workers", 1, *more)
         assert done.code == 0, done.text
         told.append(done.text)
     return told

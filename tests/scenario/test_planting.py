@@ -27,7 +27,7 @@ from headscarp.sources.world.domains.futures import scene_place
 from headscarp.sources.world.domains.slides import draw_slides, open_ground, run_down, storm_risk
 from headscarp.sources.world.domains.slides import with_trees as place_with_trees
 from headscarp.tiles.splits import split_given
-from headscarp.train.burials import LAW, TRUE_SOURCES, judge_burials
+from headscarp.train.burials import LAW, SHARE, TRUE_SOURCES, judge_burials
 from headscarp.train.config import FitConfig
 from headscarp.train.fit import fit
 from headscarp.train.plantings import judge_plantings
@@ -262,7 +262,8 @@ def test_bundles_without_risk_and_stacks_without_truth_are_refused(worlds, tmp_p
 def test_judging_burial_lays_the_opponents_beside(worlds, tmp_path):
     net = _picture_net(worlds[0], tmp_path / "direct")
     found = judge_burials(net, worlds[0], as_drawn=True, out=tmp_path / "judged")
-    assert {"direct", "travel_angle", "travel_angle_steep", TRUE_SOURCES, LAW, "constant"} == set(found.cuts)
+    opponents = {SHARE, "travel_angle", "travel_angle_steep", TRUE_SOURCES, LAW, "constant"}
+    assert {"direct", *opponents} == set(found.cuts)
     assert found.value("brier", net=LAW).value < found.value("brier", net="constant").value
     assert (tmp_path / "judged" / "metrics.csv").exists()
     assert (tmp_path / "judged" / "reliability.csv").exists()

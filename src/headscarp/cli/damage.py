@@ -55,8 +55,9 @@ def damage(
 
     Slides run down the elevation of the stack to where the line of the travel angle meets the ground; the angle falls
     with the volume (Corominas 1996). A generator that has learned from slides that run draws what is buried itself:
-    --as-drawn. Writes a map (GeoTIFF), a table (CSV) and a GeoPackage with the layer `extent` and each --exposed layer,
-    whose features have their `burial_probability`.
+    --as-drawn. The probability of each cell is then the guess of `flow` or `direct`, or the share of the futures of a
+    net without one; quantiles of totals are of the futures. Writes a map (GeoTIFF), a table (CSV) and a GeoPackage with
+    the layer `extent` and each --exposed layer, whose features have their `burial_probability`.
 
         headscarp damage flow/ stack.zarr --task rain --out damage.gpkg --exposed roads.gpkg
 

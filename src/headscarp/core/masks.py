@@ -65,6 +65,11 @@ class Together:
         self.times = np.zeros(shape, np.uint16)
         self._bits: list[NDArray[np.uint8]] = []
 
+    @property
+    def many(self) -> int:
+        """How many futures were added."""
+        return len(self._bits)
+
     def add(self, changed: Bools) -> None:
         """changed: (...) where one more future changes."""
         self.times += changed

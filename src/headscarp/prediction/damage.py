@@ -1,50 +1,40 @@
 """The verb damage: from where slides may start to the ground that they may bury, and what stands on it.
 
 Sources are maps: futures of `scenario`, or one map of probabilities cut at a threshold. Runouts are drawn from them,
-each with a travel angle of its own; futures that show all that is buried are taken as they are. Refuses maps on another
-grid than the DEM. It says which ground may be reached: nothing of depth or force, and nothing certain of a single
-building.
+each with a travel angle of its own; futures that show all that is buried are taken as they are, and where the net that
+drew them also says how likely each cell is, that is its probability. Refuses maps on another grid than the DEM. It says
+which ground may be reached: nothing of depth or force, and nothing certain of a single building.
 """
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import geopandas as gpd
 import numpy as np
 import rasterio
 import xarray as xr
 from numpy.typing import NDArray
 from rasterio.errors import RasterioError
-from rasterio.features import shapes
-from shapely.geometry import shape as as_shape
-from shapely.ops import unary_union
 
-from headscarp.core.artefact import check_output, clear_os_errors, finish, partial_path, write_text
+from headscarp.core.artefact import check_output, write_text
 from headscarp.core.bundle import Bundle
 from headscarp.core.errors import OutputError, RecipeError, SourceError, StackError
 from headscarp.core.grid import Grid, true_cell_size_m
-from headscarp.core.masks import Together, least_rank
+from headscarp.core.masks import LEAST, Together, least_rank, likely_counts, ranks_of
+from headscarp.core.masks import LEVELS as RANKS
 from headscarp.core.progress import progress
-from headscarp.core.provenance import made_by, write_stac_item
-from headscarp.core.scenarios import GENERATED, GENERATED_TAG, GENERATED_WORDS
+from headscarp.core.provenance import made_by
+from headscarp.core.scenarios import GENERATED_TAG
 from headscarp.core.stack import stack_grid
-from headscarp.core.tile import Window
-from headscarp.nets.net import Output
-from headscarp.prediction.cog import write_cog
+from headscarp.prediction.burial_files import QUANTILES, outlines_of, totals_table, write_burial, write_layers
 from headscarp.prediction.exposed import Layer, People
-from headscarp.prediction.facts import finish_block, summarise
 from headscarp.prediction.futures import Futures, scenario
-from headscarp.prediction.workfile import WorkFile
 from headscarp.terrain.runout import runout
 from headscarp.tiles.dataset import as_stack
 from headscarp.tiles.fits import check_one_place
 
 DRAWS, SCATTER = 100, 0.1
-QUANTILES = (0.05, 0.5, 0.95)
 LEVELS = (0.05, 0.25, 0.5, 0.75)
 """Probabilities from which on the layer `extent` outlines what is buried."""
 EXTENT, BEST_MASK = "extent", "best_mask"
@@ -82,13 +72,15 @@ def damage_of_bundle(
 ) -> tuple[Damage, Futures]:
     """As `damage`, from futures that a bundle draws of the place, kept in `futures_folder`; and these.
 
-    drawing: task, samples, after_days, date, workers of `scenario`. Raises what both raise.
+    With as_drawn, the guess of a net that has one is the probability of each cell: `likely` of `damage`. drawing: task,
+    samples, after_days, date, workers of `scenario`. Raises what both raise.
     """
     out = _checked(out, overwrite=overwrite)
     _elevation(as_stack(stack))
     folder = futures_folder(out)
     drawn = scenario(bundle, stack, folder, resume=resume, overwrite=overwrite, **drawing)
-    return damage(drawn.futures, stack, out, overwrite=overwrite, **options), drawn
+    likely = drawn.likely if options.get("as_drawn") else None
+    return damage(drawn.futures, stack, out, likely=likely, overwrite=overwrite, **options), drawn
 
 
 def damage(
@@ -99,6 +91,7 @@ def damage(
     exposed: Sequence[str | Path] = (),
     people: str | Path | None = None,
     as_drawn: bool = False,
+    likely: str | Path | None = None,
     threshold: float = 0.5,
     angle_deg: float | None = None,
     scatter: float = SCATTER,
@@ -111,17 +104,21 @@ def damage(
     sources: a folder of futures, or maps; of a map with a band "changed" that one counts, else the first. Draws take
     the maps in turn. stack: of the same grid, with elevation. out: .gpkg or .tif; the others stand beside it. exposed:
     vector layers. people: a raster of people per cell. as_drawn: the maps show all that is buried: each is one draw,
-    and nothing runs further. threshold: from which on a cell of a map is a source. angle_deg: of reach; None: by the
-    area of each slide. scatter: standard deviation of log10 of the tangent of that angle, drawn once a draw; 0 for
-    none. Raises RecipeError, StackError, SourceError, OutputError.
+    and nothing runs further. likely: a map of how likely each cell is buried, by who drew these maps; probabilities are
+    read from it, totals and what goes together from the draws. threshold: from which on a cell of a map is a source.
+    angle_deg: of reach; None: by the area of each slide. scatter: standard deviation of log10 of the tangent of that
+    angle, drawn once a draw; 0 for none. Raises RecipeError, StackError, SourceError, OutputError.
     """
     out = _checked(out, overwrite=overwrite)
     if not 1 <= draws <= 10_000:
         raise RecipeError(f"{draws} draws were asked for; give a number from 1 to 10000")
     if not 0 <= scatter <= 1 or not 0 < threshold <= 1:
         raise RecipeError(f"scatter is {scatter} and threshold {threshold}; give 0 to 1, and above 0 to 1")
+    if likely is not None and not as_drawn:
+        raise RecipeError("a map of how likely cells are buried was given, and slides are to run further; say as_drawn")
     stack = as_stack(stack)
     dem, grid = _elevation(stack), stack_grid(stack)
+    guess = None if likely is None else _Source.open(Path(likely), grid).read()
     maps = [_Source.open(path, grid) for path in source_maps(sources)]
     layers = [Layer.open(path, grid) for path in exposed]
     counted: list[Layer | People] = [*layers, *([People.open(people, grid)] if people is not None else [])]
@@ -132,19 +129,22 @@ def damage(
         return runout(dem, start, cell_m, angle_deg=angle_deg, factor=float(10 ** rng.normal(0.0, scatter)))
 
     draws = len(maps) if as_drawn else draws
-    buried, held, best = _draw(maps, threshold, draws, None if as_drawn else runs, counted)
+    buried, kept, held = _draw(maps, threshold, draws, None if as_drawn else runs, counted)
+    share = (buried / np.float32(draws)).astype(np.float32)
+    probability = np.where(np.isfinite(dem), share if guess is None else guess, np.nan).astype(np.float32)
     cell_km2 = cell_m[0] * cell_m[1] / 1e6
     held[_AREA] = [cells * cell_km2 for cells in held[_AREA]]
     generated = any(source.generated for source in maps)
     settings = {"threshold": threshold, "angle_deg": angle_deg, "scatter": scatter, "draws": draws}
-    settings |= {"as_drawn": as_drawn}
+    settings |= {"as_drawn": as_drawn, "guess": guess is not None}
     made = made_by("damage", settings=settings, inputs=[{"name": m.path.name} for m in maps], seed=seed)
-    probability = np.where(np.isfinite(dem), buried / np.float32(draws), np.nan).astype(np.float32)
     quantiles = {what: tuple(float(q) for q in np.quantile(values, QUANTILES)) for what, values in held.items()}
-    table = write_text(out.with_suffix(".csv"), _table(quantiles, held))
-    own = {n: _outlines(probability, at, grid, cell_km2) for n, at in ((EXTENT, LEVELS), (BEST_MASK, (best,)))}
-    gpkg = _write_layers(out.with_suffix(".gpkg"), own, layers, draws)
-    map_ = _write_map(out.with_suffix(".tif"), probability, grid, made, generated=generated)
+    table = write_text(out.with_suffix(".csv"), totals_table(quantiles, held))
+    levels = {EXTENT: LEVELS, BEST_MASK: (_mask_from(kept, guess),)}
+    own = {name: outlines_of(probability, at, grid, cell_km2) for name, at in levels.items()}
+    own |= {layer.name: layer.with_probability(share, guess) for layer in layers}
+    gpkg = write_layers(out.with_suffix(".gpkg"), own)
+    map_ = write_burial(out.with_suffix(".tif"), probability, grid, made, generated=generated)
     return Damage(map_, table, gpkg, quantiles)
 
 
@@ -172,9 +172,8 @@ def _draw(
     draws: int,
     runs: Callable[[NDArray[np.bool_]], NDArray[np.bool_]] | None,
     counted: Sequence[Layer | People],
-) -> tuple[NDArray[np.uint16], dict[str, list[float]], float]:
-    """(y, x) how often each cell is buried; by what is counted its number in each draw; the share of draws from which
-    on cells are in the mask that agrees best with all of them, see `core.masks`.
+) -> tuple[NDArray[np.uint16], Together, dict[str, list[float]]]:
+    """(y, x) how often each cell is buried; up to _KEPT of the draws; by what is counted its number in each draw.
 
     runs: from the cells where slides start to those that they reach; None: the maps show these already."""
     held: dict[str, list[float]] = {_AREA: []}
@@ -199,7 +198,16 @@ def _draw(
             bar.advance()
     assert buried is not None
     assert kept is not None
-    return buried, held, least_rank(kept.counts()) / len(keep)
+    return buried, kept, held
+
+
+def _mask_from(kept: Together, guess: NDArray[np.floating] | None) -> float:
+    """The share of draws, or the guess, from which on cells are in the mask that agrees best with all draws, as the
+    one mask of `scenario`; see `core.masks`."""
+    if guess is None:
+        return least_rank(kept.counts()) / kept.many
+    counts = likely_counts(guess) if kept.many == 1 else kept.counts(ranks_of(guess))
+    return max(least_rank(counts) / RANKS, LEAST)
 
 
 def source_maps(sources: str | Path | Sequence[str | Path]) -> list[Path]:
@@ -234,61 +242,8 @@ class _Source:
             ) from error
 
     def cells(self, threshold: float) -> NDArray[np.bool_]:
+        return np.asarray(np.nan_to_num(self.read()) >= threshold)
+
+    def read(self) -> NDArray[np.floating]:
         with rasterio.open(self.path) as file:
-            return np.asarray(np.nan_to_num(file.read(self.band)) >= threshold)
-
-
-def _table(quantiles: Mapping[str, tuple[float, ...]], held: Mapping[str, Sequence[float]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["what", "mean", *(f"quantile {q:g}" for q in QUANTILES)])
-    for what, values in quantiles.items():
-        writer.writerow([what, f"{np.mean(held[what]):.6g}", *(f"{v:.6g}" for v in values)])
-    return text.getvalue()
-
-
-def _outlines(
-    probability: NDArray[np.float32], levels: Sequence[float], grid: Grid, cell_km2: float
-) -> gpd.GeoDataFrame:
-    """What is buried with at least each probability, an outline each."""
-    rows: list[dict[str, Any]] = []
-    for level in levels:
-        mask = np.asarray(np.nan_to_num(probability) >= level - 1e-6)
-        pieces = [as_shape(piece) for piece, _ in shapes(mask.astype(np.uint8), mask=mask, transform=grid.affine)]
-        if pieces:
-            rows.append({"at_least": level, "km2": float(mask.sum()) * cell_km2, "geometry": unary_union(pieces)})
-    columns = {name: [row[name] for row in rows] for name in ("at_least", "km2")}
-    return gpd.GeoDataFrame(columns, geometry=[row["geometry"] for row in rows], crs=_wkt(grid))
-
-
-def _wkt(grid: Grid) -> str:
-    assert grid.crs is not None
-    return str(grid.crs.to_wkt())
-
-
-def _write_layers(path: Path, own: Mapping[str, gpd.GeoDataFrame], layers: Sequence[Layer], draws: int) -> Path:
-    partial = partial_path(path).with_suffix(".gpkg")
-    with clear_os_errors(path):
-        partial.unlink(missing_ok=True)
-        for name, outlines in own.items():
-            kind = {} if len(outlines) else {"geometry_type": "MultiPolygon"}
-            outlines.to_file(partial, layer=name, driver="GPKG", engine="pyogrio", **kind)
-        for layer in layers:
-            layer.with_probability(draws).to_file(partial, layer=layer.name, driver="GPKG", engine="pyogrio")
-    return finish(partial, path)
-
-
-def _write_map(out: Path, pixels: NDArray[np.float32], grid: Grid, made: Mapping[str, Any], *, generated: bool) -> Path:
-    name = f"{GENERATED}: probability of burial" if generated else "probability of burial"
-    output = Output(name)
-    work = WorkFile(out.with_name(f".{out.name}.work"), 1, (pixels.shape[0], pixels.shape[1]))
-    work.create()
-    made_pixels = np.ascontiguousarray(pixels[None])
-    facts = finish_block(made_pixels, np.isfinite(pixels))
-    work.write(Window(0, 0, *work.shape), made_pixels)
-    about = {GENERATED_TAG: GENERATED_WORDS} if generated else None
-    partial = write_cog(work, grid, partial_path(out), outputs=[output], summaries=summarise([facts], 1), about=about)
-    bands = [{"name": name, "description": name, "unit": "1", "nodata": "nan"}]
-    write_stac_item(out, grid, made, bands=bands, more={f"headscarp:{GENERATED}": True} if generated else None)
-    work.path.unlink(missing_ok=True)
-    return finish(partial, out)
+            return np.asarray(file.read(self.band))

@@ -36,7 +36,7 @@ class Layer:
         kept = [c for c in cells if len(c)]
         self.cells = np.concatenate(kept) if kept else np.zeros(0, np.int64)
         self.starts = np.concatenate([[0], np.cumsum([len(c) for c in kept])[:-1]]).astype(np.int64) if kept else None
-        self.hits = np.zeros(int(self.there.sum()), np.int64)
+        self.hits, self.draws = np.zeros(int(self.there.sum()), np.int64), 0
         lengths = lengths_km[self.there]
         self.km_each = np.repeat(lengths / [len(c) for c in kept], [len(c) for c in kept]) if lengths.any() else None
 
@@ -57,6 +57,7 @@ class Layer:
     def count(self, reached: NDArray[np.bool_]) -> dict[str, float]:
         """How many features a runout reaches and, of lines, how many kilometres."""
         counted = {f"{self.name}, reached": 0.0}
+        self.draws += 1
         if self.starts is not None:
             under = reached.ravel()[self.cells]
             hit = np.logical_or.reduceat(under, self.starts)
@@ -66,10 +67,21 @@ class Layer:
                 counted[f"{self.name}, km reached"] = float(self.km_each[under].sum())
         return counted
 
-    def with_probability(self, draws: int) -> Any:
-        """The table with the share of the draws in which each feature is reached; missing outside the map."""
+    def with_probability(self, share: NDArray[np.floating], guess: NDArray[np.floating] | None = None) -> Any:
+        """The table with the share of the draws in which each feature is reached; missing outside the map.
+
+        share: (y, x) of the draws that reach a cell. guess: (y, x) how likely each cell is buried, NaN where nobody
+        says. With it a feature of one cell is as likely as that says, and a larger one as its likeliest cell, times how
+        much more often the draws reach any of its cells than the one that they reach most.
+        """
         probability = np.full(len(self.table), np.nan)
-        probability[self.there] = self.hits / draws
+        if self.starts is not None:
+            reached = self.hits / self.draws
+            if guess is not None:
+                often, likely = (np.fmax.reduceat(of.ravel()[self.cells], self.starts) for of in (share, guess))
+                more = np.divide(reached, often, out=np.ones(len(often)), where=often > 0)
+                reached = np.minimum(more * likely, 1.0)
+            probability[self.there] = reached
         return self.table.assign(**{BURIAL: probability})
 
 

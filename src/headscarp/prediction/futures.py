@@ -39,12 +39,14 @@ Place = xr.Dataset | str | Path | Sequence[xr.Dataset | str | Path]
 
 @dataclass(frozen=True)
 class Futures:
-    """What was written: futures, a COG each; spread, one COG; the task. before: what the net read, see `before_of`."""
+    """What was written: futures, a COG each; spread, one COG; the task. before: what the net read, see `before_of`.
+    likely: how likely each pixel is changed, one COG, of a net that guesses it."""
 
     task: str
     futures: tuple[Path, ...]
     spread: Path
     before: xr.Dataset = field(repr=False, compare=False)
+    likely: Path | None = None
 
 
 def scenario(
@@ -90,7 +92,7 @@ def scenario(
         block_px=block_px, workers=workers, resume=resume, overwrite=overwrite or resume,
     )  # fmt: skip
     spread = write_together(out / SPREAD, paths, stack, told, likely=likely)
-    return Futures(task, tuple(paths), spread, stack)
+    return Futures(task, tuple(paths), spread, stack, likely)
 
 
 def before_of(

@@ -38,6 +38,7 @@ from headscarp.evaluation.intervals import Interval
 from headscarp.evaluation.tables import Judged, MetricRow, rows_of, write_table
 from headscarp.nets import net_from_bundle
 from headscarp.nets.futures import FutureNet
+from headscarp.nets.guess import Guesses
 from headscarp.prediction.damage import SCATTER
 from headscarp.sources.world.domains.slides import draw_slides
 from headscarp.terrain.runout import runout
@@ -51,7 +52,8 @@ from headscarp.train.cases import Case, cases_of
 from headscarp.train.simulated import SimulatedPlaces
 
 SAMPLES, STORMS = 16, 64
-ANGLE, STEEP, TRUE_SOURCES, LAW, CONSTANT = (
+SHARE, ANGLE, STEEP, TRUE_SOURCES, LAW, CONSTANT = (
+    "share_of_futures",
     "travel_angle",
     "travel_angle_steep",
     "travel_angle_true_sources",
@@ -111,7 +113,8 @@ def judge_burials(
 ) -> BurialsEvaluation:
     """Scores the burial that a generator draws on the test part of simulated scenarios, beside its opponents.
 
-    as_drawn: as `damage` has it; else a runout by the travel angle goes on from what is drawn. Opponents: the travel
+    as_drawn: as `damage` has it: the map is what the net guesses, where it has a guess, else the share of its futures;
+    without it a runout by the travel angle goes on from what is drawn. Opponents: beside a guess that share; the travel
     angle from where the drawn slides start (their highest cells, as many as in training); from cells drawn by their
     slope, as without a generator; from where the slides of other storms truly start; these storms themselves, which
     nothing beats on the mean; a constant. out: folder for metrics.csv, metrics.json, reliability.csv. Raises
@@ -213,28 +216,31 @@ class _Judge:
         self.examples = []
         drawn = self._drawn(cases)
         with progress("burial: storms and runouts", len(cases)) as bar:
-            for case, pictures in zip(cases, drawn, strict=True):
+            for case, (pictures, likely) in zip(cases, drawn, strict=True):
                 came = self.stack[CHANGED][list(case.samples)].to_numpy() == 1
-                maps = self._maps(case, pictures)
+                maps = self._maps(case, pictures, likely)
                 for name, probability in maps.items():
                     found.setdefault(name, []).append(sums_of(probability, list(came)))
                 self.examples.append(Example(self.stack["elevation"][case.samples[0]].to_numpy(), came, maps))
                 bar.advance()
         return found
 
-    def _drawn(self, cases: Sequence[Case]) -> list[Bools]:
-        """(M, y, x) of each place: where the net's futures are changed."""
+    def _drawn(self, cases: Sequence[Case]) -> list[tuple[Bools, Floats | None]]:
+        """Of each place where the futures are changed, (M, y, x), and the guess of the net, (y, x), if it has one."""
         rows, cols = self.stack.sizes["y"], self.stack.sizes["x"]
         tiles = [whole_tile((rows, cols), self.net.align, sample=case.samples[0], name=case.place) for case in cases]
-        made: list[Bools] = []
+        made: list[tuple[Bools, Floats | None]] = []
         with progress(f"{self.bundle.net}: futures", len(tiles)) as bar, torch.inference_mode():
             for batch in batches(TileReader(self.stack, self.bands), tiles, batch_size=_BATCH, workers=2):
                 suite = [drawn[:, -1, :rows, :cols].numpy() for drawn in self.net.pictures(batch, range(self.samples))]
-                made += list(np.stack(suite, axis=1) >= 0.5)
+                likely: Sequence[Floats | None] = [None] * len(batch.tiles)
+                if isinstance(self.net, Guesses):
+                    likely = list(self.net.likely(batch)[:, :rows, :cols].numpy().astype(np.float64))
+                made += list(zip(np.stack(suite, axis=1) >= 0.5, likely, strict=True))
                 bar.advance(len(batch.tiles))
         return made
 
-    def _maps(self, case: Case, pictures: Bools) -> dict[str, Floats]:
+    def _maps(self, case: Case, pictures: Bools, likely: Floats | None) -> dict[str, Floats]:
         rng = np.random.default_rng([self.seed, *case.place.encode()])
         ground = self.stack["elevation"][case.samples[0]].to_numpy()
         slope = np.nan_to_num(self.stack["slope"][case.samples[0]].to_numpy())
@@ -248,9 +254,12 @@ class _Judge:
         storms = [draw_slides(place, rng) for _ in range(STORMS)]
         rate = self.rate[np.digitize(slope, _SLOPE_EDGES)]
         steep = [rng.random(slope.shape) < f * rate for f in rng.choice(self.factors, STORMS)]
-        maps = {self.bundle.net: np.asarray(pictures.mean(axis=0)) if self.as_drawn else mean_run(list(pictures))}
         if self.as_drawn:
+            share = np.asarray(pictures.mean(axis=0))
+            maps = {self.bundle.net: share} if likely is None else {self.bundle.net: likely, SHARE: share}
             maps[ANGLE] = mean_run([upper_part(p, ground, self.source_share) for p in pictures])
+        else:
+            maps = {self.bundle.net: mean_run(list(pictures))}
         return maps | {
             STEEP: mean_run(steep),
             CONSTANT: np.full(slope.shape, self.constant),

@@ -113,7 +113,7 @@ def simulate_future(site: Site, look: Look, task: str, future: int) -> dict[str,
 def scene_place(site: Site, look: Look) -> Place:
     """The ground of a place of scenarios."""
     rng = np.random.default_rng([*sample_seed(site.region, site.number, look), 1])
-    return replace(draw_place(REGIONS[site.region], look.side_px, site.elevation_m, rng), roots=look.roots)
+    return draw_place(REGIONS[site.region], look.side_px, site.elevation_m, rng, roots=look.roots)
 
 
 def _clear_picture(site: Site, look: Look, place: Place) -> tuple[dict[str, Any], View]:

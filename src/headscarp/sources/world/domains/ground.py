@@ -53,10 +53,17 @@ class Place:
 
 
 def draw_place(
-    region: Region, side_px: int, elevation_m: float, rng: np.random.Generator, *, wooded: bool = False
+    region: Region,
+    side_px: int,
+    elevation_m: float,
+    rng: np.random.Generator,
+    *,
+    wooded: bool = False,
+    roots: float = 1.0,
 ) -> Place:
-    """A place of a region. elevation_m: mean. wooded: a forest that covers nearly all of it, on sound soil."""
-    shape = (side_px, side_px)
+    """A place of a region. elevation_m: mean. wooded: a forest that covers nearly all of it, on soil that is the
+    sounder the more plants mean. roots: as in `Place`."""
+    shape, sound = (side_px, side_px), roots if wooded else 0.0
     z = _relief(shape, region.ridged, rng)
     rows, cols = np.gradient(z, CELL_M)
     steep = rng.uniform(*region.slope_deg)
@@ -79,10 +86,11 @@ def draw_place(
         cover=_wooded(shape, rng) if wooded else _cover(region, slope, low, rng),
         leafless=float(np.clip(region.leafless * rng.uniform(0.5, 1.5), 0.0, 1.0)),
         wetter=wetter.astype(np.float32),
-        cohesion_kpa=region.cohesion_kpa * float(np.exp(rng.normal(0.35 if wooded else 0.0, 0.18))),
-        friction_deg=region.friction_deg + float(rng.normal(1.0 if wooded else 0.0, 1.0)),
+        cohesion_kpa=region.cohesion_kpa * float(np.exp(rng.normal(0.35 * sound, 0.18))),
+        friction_deg=region.friction_deg + float(rng.normal(sound, 1.0)),
         depth_m=region.depth_m * float(np.exp(rng.normal(0.0, 0.1))),
         texture=(1.0 + 0.10 * draw_noise(shape, (2, 7), (0.6, 0.8), rng)).astype(np.float32),
+        roots=roots,
     )
 
 

@@ -134,8 +134,10 @@ def _head_hazard(
 
 def _cells(place: Place, story: Story, factors: Floats = _ALL) -> tuple[NDArray[np.generic], ...]:
     own = sum(kpa * place.cover[surface] for surface, kpa in _ROOTS_KPA.items())
-    roots = place.roots * own + (1.0 - place.roots) * _EVERYWHERE_KPA
-    soil = np.array([place.cohesion_kpa, np.tan(np.radians(place.friction_deg)), place.depth_m, STEEPNESS])
+    roots = place.roots * own
+    # What holds all soil alike is no plant's, so no felling takes it away.
+    cohesion = place.cohesion_kpa + (1.0 - place.roots) * _EVERYWHERE_KPA
+    soil = np.array([cohesion, np.tan(np.radians(place.friction_deg)), place.depth_m, STEEPNESS])
     times = np.array([story.ash_day, story.shake, story.shake_day])
     ground = (place.slope_deg, np.asarray(roots, np.float32), place.wetter)
     return (*ground, story.kind, story.day, story.ash, times, soil, factors)

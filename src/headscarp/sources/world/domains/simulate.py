@@ -138,9 +138,8 @@ def simulate_sample(site: Site, look: Look) -> Arrays:
 def draw_ground(site: Site, look: Look) -> tuple[Place, Story]:
     """The place of a site and its story."""
     rng = _rng(site.region, site.number, look, 1)
-    thriving = site.name == "thriving"
-    place = draw_place(REGIONS[site.region], look.side_px, site.elevation_m, rng, wooded=thriving)
-    place = replace(place, roots=look.roots)
+    region, wooded = REGIONS[site.region], site.name == "thriving"
+    place = draw_place(region, look.side_px, site.elevation_m, rng, wooded=wooded, roots=look.roots)
     return place, draw_story(site.name, place, _rng(site.region, site.number, look, 2))
 
 
