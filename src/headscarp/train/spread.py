@@ -121,8 +121,8 @@ def chosen_spread(net: FutureNet, stack: xr.Dataset, split: Split, bands: Sequen
 
 def best_factor(scores: Mapping[float, Mapping[str, float]]) -> float:
     """Of factors whose CRPS of the changed area and of NDVI, each over that of the first one, are as good as the best
-    on their mean, or within two hundredths of it, the one whose 80 % intervals hold nearest to 80 %; of equals the
-    first."""
+    on their mean, or within two hundredths of it, the one of whose two 80 % intervals the worse one holds nearest to
+    80 %; of equals the first."""
     plain = next(iter(scores.values()))
     worth = {f: np.mean([(of[s] + _LEAST) / (plain[s] + _LEAST) for s in _SCORES]) for f, of in scores.items()}
     least = min(worth.values())
@@ -165,7 +165,7 @@ def _turned(how: Drawn, at: int, option: float) -> Drawn:
 
 
 def _off(scores: Mapping[str, float]) -> float:
-    return float(np.mean([abs(scores[name] - AIM) for name in _COVERAGES]))
+    return max(abs(scores[name] - AIM) for name in _COVERAGES)
 
 
 def _some_places(cases: Sequence[Case]) -> list[Case]:
