@@ -13,7 +13,7 @@ from headscarp.assemble.recipe import recipe_from_dict
 from headscarp.core.band import Band
 from headscarp.core.bundle import open_bundle
 from headscarp.core.errors import HeadscarpWarning, StackError
-from headscarp.core.masks import best_mask
+from headscarp.core.masks import best_mask, likely_mask
 from headscarp.core.provenance import read_made
 from headscarp.core.scenarios import GENERATED_TAG, is_generated
 from headscarp.core.stack import make_stack, open_stack, stack_bands, stack_grid, write_stack
@@ -103,7 +103,7 @@ def test_futures_differ_and_their_spread_is_what_it_says(futures, home):
     assert names[13] == "generated: best mask"
     likely = read(futures / "likely.tif")[0][0] if (futures / "likely.tif").exists() else None
     assert (likely is None) == ("cgan" in futures.name)
-    mask = best_mask(np.nan_to_num(suite[:, -1]) >= 0.5, likely)
+    mask = best_mask(np.nan_to_num(suite[:, -1]) >= 0.5) if likely is None else likely_mask(likely)
     assert np.array_equal(made[13][valid] == 1, mask[valid])
     assert np.isnan(made[:, ~valid]).all()
     assert 0 < read_made(futures / "spread.tif")["settings"]["mask_from"] <= 4 / 3

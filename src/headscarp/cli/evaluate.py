@@ -19,6 +19,16 @@ def evaluate(
     split: Annotated[
         str | None, typer.Option("--split", help="A split.geojson; default: the one the bundle was trained with.")
     ] = None,
+    trained_on: Annotated[
+        Path | None,
+        typer.Option(
+            help="Of a net that makes pictures: the stack it learned from. STACK is another one, and all of its places "
+            "are judged."
+        ),
+    ] = None,
+    beside: Annotated[
+        list[Path] | None, typer.Option(help="Of a net that makes pictures: another bundle, judged on the same; again.")
+    ] = None,
     label: Label = None,
     delay_days: Delay = None,
     workers: Workers = None,
@@ -33,24 +43,33 @@ def evaluate(
     regions and the one held out. Classes of places are scored beside the majority and a random forest.
 
     A net that makes pictures is scored by suites of sixteen futures of each place and task of the test part, beside the
-    input itself, the change of the most alike training place and, of simulated worlds, their own other futures.
+    input itself, the change of the most alike training place and, of simulated worlds, their own other futures; what it
+    has more than each of them is in differences.csv.
 
         headscarp evaluate sacnn/ stack.zarr --out metrics/
+        headscarp evaluate flow/ new.zarr --trained-on scenarios.zarr --beside direct/ --out metrics/
     """
     from headscarp.core.bundle import open_bundle
+    from headscarp.core.errors import RecipeError
     from headscarp.train.judging import judges_places
     from headscarp.train.kinds import judges_classes
     from headscarp.train.suites import makes_pictures
 
     opened = open_bundle(bundle)
+    if makes_pictures(opened):
+        more = {"split": split, "trained_on": trained_on, "beside": beside or ()}
+        _evaluate_suites(opened, stack, out, **more, workers=workers, overwrite=overwrite)
+        return
+    if trained_on is not None or beside:
+        raise RecipeError(
+            f"--trained-on and --beside are for nets that make pictures, and the bundle holds the net {opened.net!r}; "
+            "leave them out"
+        )
     if judges_classes(opened):
         _evaluate_kinds(opened, stack, out, split=split, workers=workers, overwrite=overwrite)
         return
     if judges_places(opened):
         _evaluate_places(opened, stack, out, split=split, workers=workers, delay_days=delay_days, overwrite=overwrite)
-        return
-    if makes_pictures(opened):
-        _evaluate_suites(opened, stack, out, split=split, workers=workers, overwrite=overwrite)
         return
     from headscarp.evaluation.evaluate import evaluate as score
     from headscarp.report.evaluation import write_evaluation_report
@@ -85,6 +104,7 @@ def _evaluate_places(bundle: "Bundle", stack: Path, out: Path, **options: Any) -
 
 def _evaluate_suites(bundle: "Bundle", stack: Path, out: Path, **options: Any) -> None:
     from headscarp.report.futures import draw_alike, draw_examples
+    from headscarp.train.suiterows import DIFFERENCES
     from headscarp.train.suites import RANKS, judge_suites
 
     evaluation = judge_suites(bundle, stack, out=out, **options)
@@ -92,4 +112,4 @@ def _evaluate_suites(bundle: "Bundle", stack: Path, out: Path, **options: Any) -
     if evaluation.alike:
         made["same_futures"] = draw_alike(evaluation, out / "same-futures.png")
     say(evaluation.text)
-    tell(metrics=out / "metrics.csv", ranks=out / RANKS, **made)
+    tell(metrics=out / "metrics.csv", differences=out / DIFFERENCES, ranks=out / RANKS, **made)

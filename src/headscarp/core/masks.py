@@ -2,8 +2,10 @@
 
 What changes in half of the futures or more is the mask with the fewest wrong pixels. It is not the one that overlaps
 most with what comes: where no pixel is sure, that one is larger (Nowozin 2014). Pixels are ranked, and the mask takes
-as many of them as overlap most with the futures on the mean; ranking first loses little (Dai and Li 2022). Counts of
-pixels by their rank are all that is needed, and those of blocks add up. Refuses suites without a future.
+as many of them as overlap most with the futures on the mean; ranking first loses little (Dai and Li 2022). Where
+somebody says how likely each pixel is to change, that ranks and counts, as if pixels were independent: a few futures
+know it less well. Counts of pixels by their rank are all that is needed, and those of blocks add up. Refuses suites
+without a future.
 """
 
 import numpy as np
@@ -22,23 +24,20 @@ Ranks = NDArray[np.unsignedinteger]
 Counts = NDArray[np.float64]
 
 
-def best_mask(changed: Bools, likely: Floats | None = None) -> Bools:
-    """The mask that overlaps most with futures, on the mean: its pixels are those of the highest ranks.
+def best_mask(changed: Bools) -> Bools:
+    """The mask that overlaps most with futures, on the mean: its pixels are those that most futures change.
 
-    changed: (M, ...) where each future changes. likely: (...) how likely each pixel is to change, where somebody says
-    so: ranks by it; None: by how many futures change a pixel. Returns (...). The order of futures means nothing. Raises
-    StackError.
+    changed: (M, ...) where each future changes. Returns (...). The order of futures means nothing. Raises StackError.
     """
     futures = Together(changed.shape[1:])
     for one in changed:
         futures.add(one)
-    ranks = futures.times if likely is None else ranks_of(likely)
-    return np.asarray(ranks >= least_rank(futures.counts(ranks)))
+    return np.asarray(futures.times >= least_rank(futures.counts()))
 
 
 def likely_mask(likely: Floats) -> Bools:
-    """The same where one says how likely each pixel is to change, (...) in [0, 1], and draws no futures: pixels are
-    taken as independent, and as many."""
+    """The same where one says how likely each pixel is to change, (...) in [0, 1]: pixels are taken as independent, and
+    as many."""
     return np.asarray(ranks_of(likely) >= least_rank(likely_counts(likely)))
 
 
@@ -75,15 +74,13 @@ class Together:
         self.times += changed
         self._bits.append(np.packbits(changed))
 
-    def counts(self, ranks: Ranks | None = None) -> Counts:
-        """(M + 1, L) how many pixels each of M futures changes of each rank, and last how many there are of it. Those
-        of parts of a place add up to those of the place.
-
-        ranks: (...) of `ranks_of`; None: `times`. Raises StackError without futures."""
+    def counts(self) -> Counts:
+        """(M + 1, M + 1) how many pixels each of M futures changes of each rank, which is how many futures change a
+        pixel, and last how many there are of it. Those of parts of a place add up to those of the place. Raises
+        StackError without futures."""
         if not self._bits:
             raise StackError("a suite without a future has no mask; draw one or more")
-        of_pixels = (self.times if ranks is None else ranks).ravel()
-        most = (len(self._bits) if ranks is None or ranks is self.times else LEVELS) + 1
+        of_pixels, most = self.times.ravel(), len(self._bits) + 1
         changed = (np.unpackbits(bits, count=of_pixels.size).view(np.bool_) for bits in self._bits)
         rows = [np.bincount(of_pixels[one], minlength=most) for one in changed]
         return np.stack([*rows, np.bincount(of_pixels, minlength=most)]).astype(np.float64)

@@ -114,12 +114,11 @@ class Suite:
 
     @property
     def mask(self) -> NDArray[np.bool_]:
-        """(H, W), or (1, n), the mask that overlaps most with what may come, see `core.masks`. A single picture says
-        nothing of that, so there it is of what is likely, where that is known."""
-        changed, likely = self.scored[:, -1] >= 0.5, self.likely
-        if likely is not None and self.seen is not None:
-            likely = likely[None, self.seen]
-        return best_mask(changed, likely) if likely is None or len(changed) > 1 else likely_mask(likely)
+        """(H, W), or (1, n), the mask that overlaps most with what may come, see `core.masks`: of what is likely, where
+        that is known, else of the pictures."""
+        if self.likely is None:
+            return best_mask(self.scored[:, -1] >= 0.5)
+        return likely_mask(self.likely if self.seen is None else self.likely[None, self.seen])
 
     @property
     def half(self) -> NDArray[np.bool_]:
@@ -209,16 +208,23 @@ def case_values(suites: Suites) -> tuple[dict[str, Floats], Floats]:
 
 
 def suite_scores(
-    values: Mapping[str, Floats], ratios: Floats, chosen: Sequence[int], places: Sequence[str], rng: np.random.Generator
+    values: Mapping[str, Floats],
+    ratios: Floats | None,
+    chosen: Sequence[int],
+    places: Sequence[str],
+    rng: np.random.Generator,
 ) -> dict[str, Interval]:
-    """Means over the chosen cases, with intervals from places drawn with replacement."""
+    """Means over the chosen cases, with intervals from places drawn with replacement. values: of each case, of one net
+    or what one has more than another; ratios: None for the latter."""
     found = {name: [_mean(of[list(chosen)])] for name, of in values.items()}
-    found[RATIO_METRICS[0]] = [_ratio(ratios[list(chosen)])]
+    if ratios is not None:
+        found[RATIO_METRICS[0]] = [_ratio(ratios[list(chosen)])]
     for draw in _place_draws(places, rng):
         at = [chosen[i] for i in draw]
         for name, of in values.items():
             found[name].append(_mean(of[at]))
-        found[RATIO_METRICS[0]].append(_ratio(ratios[at]))
+        if ratios is not None:
+            found[RATIO_METRICS[0]].append(_ratio(ratios[at]))
     return {name: interval_of(drawn[0], np.array(drawn[1:])) for name, drawn in found.items()}
 
 

@@ -7,12 +7,12 @@ import torch
 
 from headscarp.core.band import Band
 from headscarp.nets.batch import Batch
-from headscarp.nets.futures import FutureNet
-from headscarp.nets.guess import Guesses, guess_losses, halved
+from headscarp.nets.guess import Guesses, guess_losses
 from headscarp.nets.net import Schedule, Statistics
+from headscarp.nets.turns import checked_turns
 
 
-class Direct(Guesses, FutureNet):
+class Direct(Guesses):
     """The U-Net of `flow` in one pass, without noise: the change of each band where the task is done, by its absolute
     error, and where it is done, by its square error."""
 
@@ -33,12 +33,13 @@ class Direct(Guesses, FutureNet):
         change: Sequence[str] | None = None,
         around: Sequence[str] = (),
         relief: bool = False,
+        turns: int = 1,
         task: str = "identity",
         after_days: float | None = None,
         day_of_year: float | None = None,
         latitude: float | None = None,
     ) -> None:
-        """See `FutureNet`."""
+        """turns: see `Guesses`. Others: see `FutureNet`."""
         super().__init__(
             bands,
             resolution_m=resolution_m,
@@ -52,6 +53,7 @@ class Direct(Guesses, FutureNet):
             task=task,
             numbers={"after_days": after_days, "day_of_year": day_of_year, "latitude": latitude},
         )
+        self.turns = checked_turns(turns)
         self.reach = self.first_reach + self.one_reach
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
@@ -65,13 +67,11 @@ class Direct(Guesses, FutureNet):
 
     def imagined(self, batch: Batch, numbers: Sequence[int] = (0,)) -> Iterator[torch.Tensor]:
         """(B, K + 1, H, W) planes of the one future, whatever its number."""
-        planes = self.unet(self.features(batch), self.told(batch)).float()
+        planes = self.guessed(self.features(batch), self.told(batch))
         return (planes for _ in numbers)
 
-    def likely(self, batch: Batch) -> torch.Tensor:
-        """(B, H, W) by its gate, whose plane was learned by square error."""
-        batch = self.as_picture(batch)
-        return self.gate(batch, halved(next(self.imagined(batch))))[0][:, 0]
+    def guessed(self, features: torch.Tensor, told: torch.Tensor) -> torch.Tensor:
+        return self.unet(features, told).float()
 
     def arguments(self) -> dict[str, Any]:
-        return self.own_arguments()
+        return {**self.own_arguments(), **({"turns": self.turns} if self.turns > 1 else {})}

@@ -36,6 +36,11 @@ class Extents(nn.Module):
         told = torch.where(spread > _LEAST, (means - mean) / spread.clamp(min=_LEAST), 0.0).clamp(-_MOST, _MOST)
         return told.float()[:, :, None, None].expand(-1, -1, *planes.shape[-2:])
 
+    def of_plane(self, mean: torch.Tensor, task: torch.Tensor) -> torch.Tensor:
+        """(B, 1, H, W) the extent of the last plane where its mean around is that. mean: the same. task: (B,)."""
+        usual, spread = (of[:, -1].float()[:, None, None, None] for of in self._scale(task))
+        return torch.where(spread > _LEAST, (mean - usual) / spread.clamp(min=_LEAST), 0.0).clamp(-_MOST, _MOST)
+
     def usual(self, x: torch.Tensor, task: torch.Tensor, t: float) -> torch.Tensor:
         """(B, K, H, W) what extents are likely to be that were mixed with noise into x = (1 - t) noise + t extents, if
         nothing is known but how they are among all training places of the task, as a normal distribution."""

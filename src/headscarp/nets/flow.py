@@ -12,24 +12,27 @@ import torch
 from headscarp.core.band import Band
 from headscarp.core.errors import RecipeError
 from headscarp.core.scenarios import TASKS, task_code
+from headscarp.nets.areas import REACH, Areas, asked_share, known_areas, meeting
 from headscarp.nets.batch import Batch
 from headscarp.nets.draws import normal_draws, smooth_draws, smooth_fresh
 from headscarp.nets.extents import Extents
-from headscarp.nets.futures import FutureNet
+from headscarp.nets.flowsteps import ahead, cropped, halo_of_all, triples
 from headscarp.nets.guess import Guesses, guess_losses, halved
-from headscarp.nets.layers import HeightAround, mean_within
+from headscarp.nets.layers import mean_within
 from headscarp.nets.net import Schedule, Statistics
 from headscarp.nets.told import OF_TASK
+from headscarp.nets.turns import checked_turns
 
 MOST_STEPS = 100
 _CELL_PX, _PLACE_PX = 16, 64
 _EXTENTS_WEIGHT = 0.3
 _WAVES = 4
 _TIMES = 8
+_EVERY = 3
 _STREAM = 7_919  # apart from each other, the seeds of futures
 
 
-class Flow(Guesses, FutureNet):
+class Flow(Guesses):
     """Flow matching on the planes of `FutureNet`: x_t = (1 - t) noise + t planes, and the U-Net says from x_t, the
     bands and the task what the planes are, which is the same as to say the velocity. Sources: Lipman et al. (2023);
     Liu, Gong and Liu (2023).
@@ -47,7 +50,9 @@ class Flow(Guesses, FutureNet):
 
     Beside the planes go as many **extents**: how far the task goes in the place as a whole (`nets.extents`), from noise
     that is smooth over 64 pixels. A mean over a thousand noisy pixels is hard to read for a net that sees a few of them
-    at a time; as planes of their own extents are told at each pixel, and planes follow them.
+    at a time; as planes of their own extents are told at each pixel, and planes follow them, though loosely. Where
+    there are `areas` of a task each future is **asked for a share** of the ground (`nets.areas`): the extent of what is
+    done is that from the first step on, and at every third step, the last one too, planes are moved until they meet it.
     """
 
     schedule = Schedule(
@@ -74,6 +79,8 @@ class Flow(Guesses, FutureNet):
         relief: bool = False,
         spread: Mapping[str, Sequence[float]] | None = None,
         shrink: Mapping[str, float] | None = None,
+        areas: Mapping[str, Sequence[float]] | None = None,
+        turns: int = 1,
         task: str = "identity",
         after_days: float | None = None,
         day_of_year: float | None = None,
@@ -82,8 +89,9 @@ class Flow(Guesses, FutureNet):
     ) -> None:
         """steps: from noise to a future, 1 to 100. spread: by task, what the noise of the planes and that of the
         extents is multiplied by where futures are drawn, see `FutureNet.spread_of`. shrink: by task, how far extents
-        follow all training places instead of what is seen of this one, 0 to 1, see `Extents.usual`. future: which of
-        the many, 0 and up. Others: see `FutureNet`."""
+        follow all training places instead of what is seen of this one, 0 to 1, see `Extents.usual`. areas: by task,
+        how large a share is asked for, see `nets.areas`; it is chosen after training. turns: see `Guesses`. future:
+        which of the many, 0 and up. Others: see `FutureNet`."""
         super().__init__(
             bands,
             resolution_m=resolution_m,
@@ -107,10 +115,24 @@ class Flow(Guesses, FutureNet):
         for name, share in self.shrink.items():
             if task_code(name) >= 0 and not 0 <= share <= 1:
                 raise RecipeError(f"shrink of {name} is {share}; it has to be from 0 to 1")
-        far = -(-HeightAround.reach // self.align) * self.align
-        self.reach = self.first_reach + far + (1 + self.steps) * self.one_reach
+        self.far = -(-REACH // self.align) * self.align
+        self.turns = checked_turns(turns)
+        self.keep_areas(known_areas(areas or {}))
         self.guess = self.make_unet(0, len(self.change) + 1, OF_TASK)
         self.extents = Extents(len(TASKS), len(self.change) + 1)
+
+    def keep_areas(self, areas: Areas) -> None:
+        """What futures are asked for from now on."""
+        self.areas = areas
+        self.reach = self.first_reach + self.far + self.one_reach + self._context(self.steps)
+
+    def share_around(self, batch: Batch) -> torch.Tensor:
+        """(B, 1, H, W) the share of the ground around each pixel that the guess says is changed; about 0 to 1."""
+        return (self._certain(batch, self.told(batch))[:, -1:] + 1) / 2
+
+    def share_chance(self, batch: Batch, number: int) -> torch.Tensor:
+        """(B, 1, H, W) from N(0, 1), smooth and belonging to places: how large a share this future is asked for."""
+        return smooth_draws(batch, 1, seed=number * _STREAM + 3, cell_px=_PLACE_PX)
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
         """{"planes", "extents", "change", "done"}: mean square of what the U-Net misses the planes by, and the extents,
@@ -149,9 +171,8 @@ class Flow(Guesses, FutureNet):
         guess = self.guess(self.features(batch), self.told(batch)).float()
         return self.composed(batch, halved(guess))
 
-    def likely(self, batch: Batch) -> torch.Tensor:
-        """(B, H, W) what the guess says."""
-        return self.glance(batch)[:, -1]
+    def guessed(self, features: torch.Tensor, told: torch.Tensor) -> torch.Tensor:
+        return self.guess(features, told).float()
 
     def evidence(self, batch: Batch) -> torch.Tensor:
         """See `FutureNet`; at eight times with noise that belongs to places, so that tasks meet the same chance. Of the
@@ -171,7 +192,9 @@ class Flow(Guesses, FutureNet):
         return -missed / _TIMES
 
     def arguments(self) -> dict[str, Any]:
-        more = {"shrink": self.shrink} if self.shrink else {}
+        more: dict[str, Any] = {"shrink": self.shrink} if self.shrink else {}
+        more |= {"areas": self.areas} if self.areas else {}
+        more |= {"turns": self.turns} if self.turns > 1 else {}
         return {**self.own_arguments(), **more, "steps": self.steps, "future": self.future}
 
     def _certain(self, batch: Batch, told: torch.Tensor) -> torch.Tensor:
@@ -184,23 +207,26 @@ class Flow(Guesses, FutureNet):
         to go in the place as a whole."""
         through = self.gate(batch, halved(guess))[1]
         probable = torch.cat([guess[:, :-1] * through, guess[:, -1:]], dim=1)
-        return torch.cat([features, guess, mean_within(probable, HeightAround.reach)], dim=1)
+        return torch.cat([features, guess, mean_within(probable, REACH)], dim=1)
 
     def _one(self, batch: Batch, certain: torch.Tensor, told: torch.Tensor, number: int) -> torch.Tensor:
         """(B, K + 1, H, W) planes of the future of this number."""
         x = self._noise(batch, number) * self._noise_scale(batch)
+        asked = self._asked(batch, certain, number) if self.areas else x[:, :0]
         times = [(k / self.steps) ** 2 for k in range(self.steps + 1)]
         cut, last = 0, x
-        for left, (before, now, then) in zip(range(self.steps, 0, -1), _triples(times), strict=True):
-            spare = _halo(batch) - left * self.one_reach - cut  # context that no step to come looks at
+        for left, (before, now, then) in zip(range(self.steps, 0, -1), triples(times), strict=True):
+            spare = halo_of_all(batch) - self._context(left) - cut  # that no step to come looks at
             if spare > 0:
-                x, certain, last, cut = _cropped(x, spare), _cropped(certain, spare), _cropped(last, spare), cut + spare
-            said = self._shrunk(
-                batch, x, self._step(certain, told, x, torch.full((len(x),), now, device=x.device)), now
-            )
+                x, certain, last, asked = (cropped(of, spare) for of in (x, certain, last, asked))
+                cut += spare
+            said = self._step(certain, told, x, torch.full((len(x),), now, device=x.device))
+            said = self._shrunk(batch, x, said, now)
+            if self.areas:
+                said = meeting(said, certain, asked, last=left == 1, planes=left % _EVERY == 1)
             x = torch.lerp(x, said, (then - now) / (1 - now))
             if before is not None and then < 1:
-                x += _ahead(before, now, then) * (said - last)
+                x += ahead(before, now, then) * (said - last)
             last = said
         planes = x[:, : len(self.change) + 1]
         return torch.nn.functional.pad(planes, [cut] * 4, value=-1.0) if cut else planes
@@ -220,6 +246,17 @@ class Flow(Guesses, FutureNet):
         usual = self.extents.usual(x[:, k:], task, t)
         return torch.cat([said[:, :k], torch.lerp(said[:, k:], usual, share[:, None, None, None])], dim=1)
 
+    def _asked(self, batch: Batch, certain: torch.Tensor, number: int) -> torch.Tensor:
+        """(B, 2, H, W) the share of the ground that this future is asked for, and the extent that says so."""
+        task = self.tasks_of(batch)
+        chance = self.share_chance(batch, number) * self.spread_of(batch)[:, 1, None, None, None]
+        share = asked_share(self.areas, task, (certain[:, -1:] + 1) / 2, chance)
+        return torch.cat([share, self.extents.of_plane(2 * share - 1, task)], dim=1)
+
+    def _context(self, left: int) -> int:
+        """Pixels on each side that so many steps look at."""
+        return left * self.one_reach + (-(-left // _EVERY) * self.far if self.areas else 0)
+
     def _noise(self, batch: Batch, number: int) -> torch.Tensor:
         """(B, 2 (K + 1), H, W) where the future of this number begins; that of the extents is smooth alone."""
         planes, seed = len(self.change) + 1, number * _STREAM + 1
@@ -237,24 +274,3 @@ class Flow(Guesses, FutureNet):
         """The like of it for training, drawn faster, and belonging to nowhere."""
         near, far = smooth_fresh(planes, _CELL_PX), smooth_fresh(planes, _PLACE_PX)
         return torch.cat([(torch.randn_like(planes) + near) * math.sqrt(0.5), far], dim=1)
-
-
-def _triples(times: Sequence[float]) -> Iterator[tuple[float | None, float, float]]:
-    """Of each step the time of the step before, None of the first one, its own and the next one's."""
-    return zip([None, *times], times[:-1], times[1:], strict=False)
-
-
-def _ahead(before: float, now: float, then: float) -> float:
-    """How much of what the U-Net changed its mind by between the last two times belongs to a step, if it goes on to
-    change as fast: (1 - then) times the integral from now to then of (t - now) / ((now - before) (1 - t)^2)."""
-    return (then - now + (1 - then) * math.log((1 - then) / (1 - now))) / (now - before)
-
-
-def _halo(batch: Batch) -> int:
-    """Context on each side of all tiles of a batch, which the caller crops; 0 where it is not known or not the same."""
-    halos = {tile.halo for tile in batch.tiles}
-    return halos.pop() if len(halos) == 1 else 0
-
-
-def _cropped(x: torch.Tensor, pixels: int) -> torch.Tensor:
-    return x[..., pixels:-pixels, pixels:-pixels].contiguous()

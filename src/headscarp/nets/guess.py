@@ -1,18 +1,38 @@
 """What the one likeliest future is learned by: all that `direct` says, and what `flow` begins from. Refuses nothing."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
 import torch
 
 from headscarp.nets.batch import Batch
+from headscarp.nets.futures import FutureNet
+from headscarp.nets.turns import mean_over_looks
+
+NORTH = ":north"
 
 
-class Guesses(ABC):
-    """Of a net of futures: that it also says how likely each pixel is changed, without drawing any."""
+class Guesses(FutureNet):
+    """A net of futures that also says how likely each pixel is changed, without drawing any.
+
+    turns: over how many flips and turns of the ground that is a mean, 1, 2, 4 or 8, see `nets.turns`. With 8 it turns
+    with the ground. The guess itself has one look, while training and where futures begin from it."""
+
+    turns: int = 1
 
     @abstractmethod
+    def guessed(self, features: torch.Tensor, told: torch.Tensor) -> torch.Tensor:
+        """(B, K + 1, H, W) planes of the guess, from what `features` and `told` give."""
+
     def likely(self, batch: Batch) -> torch.Tensor:
         """(B, H, W) probabilities."""
+        batch = self.as_picture(batch)
+        told = self.told(batch)
+
+        def run(features: torch.Tensor) -> torch.Tensor:
+            return self.gate(batch, halved(self.guessed(features, told)))[0]
+
+        directions = [i for i, name in enumerate(self.encode.names) if name.endswith(NORTH)]
+        return mean_over_looks(run, self.features(batch), directions, self.turns)[:, 0]
 
 
 def guess_losses(

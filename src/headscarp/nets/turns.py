@@ -47,6 +47,34 @@ def mean_over_turns(run: Run, batch: Batch, bands: Sequence[Band], turns: int) -
     return total / len(looks)
 
 
+def mean_over_looks(
+    run: Callable[[torch.Tensor], torch.Tensor], features: torch.Tensor, directions: Sequence[int], turns: int
+) -> torch.Tensor:
+    """The same where features are there already, (B, F, H, W), and all that makes them turns with the ground.
+
+    directions: which of them are cosines of a direction, each followed by its sine. turns: a key of LOOKS.
+    """
+    looks = LOOKS[turns]
+    total = run(features)
+    for quarter, flip in looks[1:]:
+        found = torch.rot90(run(turned_features(features, directions, quarter, flip)), -quarter, dims=(-2, -1))
+        total = total + (found.flip(-1) if flip else found)
+    return total / len(looks) if len(looks) > 1 else total
+
+
+def turned_features(features: torch.Tensor, directions: Sequence[int], quarter: int, flip: bool) -> torch.Tensor:
+    """What `turned` does, of features; see `mean_over_looks`."""
+    made = _turned(features, quarter, flip)
+    for at in directions:
+        north, east = made[:, at].clone(), made[:, at + 1].clone()
+        if flip:
+            east = -east
+        for _ in range(quarter % 4):
+            north, east = east, -north
+        made[:, at], made[:, at + 1] = north, east
+    return made
+
+
 def turned(batch: Batch, bands: Sequence[Band], quarter: int, flip: bool) -> Batch:
     """Bands and validity of a batch, flipped left to right where asked, then turned to the left by quarter turns.
 

@@ -21,7 +21,7 @@ from headscarp.core.artefact import check_output, write_text
 from headscarp.core.bundle import Bundle
 from headscarp.core.errors import OutputError, RecipeError, SourceError, StackError
 from headscarp.core.grid import Grid, true_cell_size_m
-from headscarp.core.masks import LEAST, Together, least_rank, likely_counts, ranks_of
+from headscarp.core.masks import LEAST, Together, least_rank, likely_counts
 from headscarp.core.masks import LEVELS as RANKS
 from headscarp.core.progress import progress
 from headscarp.core.provenance import made_by
@@ -206,8 +206,7 @@ def _mask_from(kept: Together, guess: NDArray[np.floating] | None) -> float:
     one mask of `scenario`; see `core.masks`."""
     if guess is None:
         return least_rank(kept.counts()) / kept.many
-    counts = likely_counts(guess) if kept.many == 1 else kept.counts(ranks_of(guess))
-    return max(least_rank(counts) / RANKS, LEAST)
+    return max(least_rank(likely_counts(guess)) / RANKS, LEAST)
 
 
 def source_maps(sources: str | Path | Sequence[str | Path]) -> list[Path]:

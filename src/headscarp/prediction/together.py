@@ -36,7 +36,7 @@ def write_together(
 ) -> Path:
     """Writes a COG with the bands SHARE, mean and standard deviation of each band of the futures, and MASK, 1 or 0.
 
-    likely: a map of how likely each pixel is changed, which ranks pixels for the mask; None: the share does. See
+    likely: a map of how likely each pixel is changed, which the mask is made of; None: of the futures. See
     `core.masks`; the record beside it says from which share or probability on pixels are in the mask. told: settings
     for that record. Raises OutputError.
     """
@@ -93,10 +93,7 @@ class _Reading:
         made = np.concatenate([share[None], mean, deviation, np.zeros_like(share)[None]]).astype(np.float32)
         made[:, ~np.isfinite(mean).all(axis=0)] = np.nan
         guess = _read_likely(self.likely, window)
-        if guess is None:
-            counts = changed.counts()
-        else:  # a single future says nothing of what else may come
-            counts = likely_counts(guess) if len(self.paths) == 1 else changed.counts(ranks_of(guess))
+        counts = changed.counts() if guess is None else likely_counts(guess)
         return Done(self.work.write(window, made), {"counts": counts.tolist()})
 
 

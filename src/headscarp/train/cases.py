@@ -3,11 +3,12 @@
 Reads names only, no pixels. Refuses nothing.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import xarray as xr
 
-from headscarp.core.samples import GROUP
+from headscarp.core.samples import GROUP, SAMPLE
 from headscarp.core.scenarios import TASK
 from headscarp.tiles.splits import Split
 
@@ -23,8 +24,17 @@ class Case:
 
 def cases_of(stack: xr.Dataset, split: Split, part: str) -> list[Case]:
     """The places and tasks of a part, in the order of their first samples."""
+    return _held(stack, sorted({p.sample for p in split.part(part)}))
+
+
+def cases_of_all(stack: xr.Dataset) -> list[Case]:
+    """The same of the whole stack."""
+    return _held(stack, range(stack.sizes[SAMPLE]))
+
+
+def _held(stack: xr.Dataset, samples: Iterable[int]) -> list[Case]:
     names, tasks = (stack[name].to_numpy().astype(object) for name in (GROUP, TASK))
     held: dict[tuple[str, str], list[int]] = {}
-    for sample in sorted({p.sample for p in split.part(part)}):
+    for sample in samples:
         held.setdefault((str(names[sample]), str(tasks[sample])), []).append(sample)
     return [Case(place, task, tuple(samples)) for (place, task), samples in held.items()]

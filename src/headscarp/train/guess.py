@@ -15,7 +15,7 @@ from headscarp.tiles.splits import split_from_json
 from headscarp.train.spread import scenes_for
 from headscarp.train.suites import judged_futures
 
-_OF_FLOW = ("steps", "future", "spread")
+_OF_FLOW = ("steps", "future", "spread", "shrink", "areas", "turns")
 
 
 def guess_of(bundle: Bundle | str | Path, stack: xr.Dataset | str | Path) -> Bundle:

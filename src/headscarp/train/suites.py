@@ -1,7 +1,6 @@
 """The verb evaluate for nets that make pictures: suites of futures beside what came, and beside plain opponents.
 
-Opponents: the input itself, the change of the most alike training place under the same task, and where the world is
-simulated its own other futures, which nothing can beat on average. Refuses stacks that are no scenarios.
+Opponents are those of `suiteopponents`, and other bundles beside it. Refuses stacks that are no scenarios.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,33 +15,32 @@ from numpy.typing import NDArray
 from headscarp.core.artefact import write_json, write_text
 from headscarp.core.band import Band
 from headscarp.core.bundle import Bundle, as_bundle
-from headscarp.core.domains import REFLECTANCE
 from headscarp.core.errors import BundleError
 from headscarp.core.progress import progress
 from headscarp.core.provenance import made_by
 from headscarp.core.scenarios import AFTER, CHANGED, check_scenarios
 from headscarp.core.stack import LABEL, fingerprint
 from headscarp.evaluation.opened import open_to_judge
-from headscarp.evaluation.suites import Suite, Suites, case_values, suite_scores, truth_rank
-from headscarp.evaluation.tables import Judged, MetricRow, rows_of, write_table
+from headscarp.evaluation.suites import Suite, Suites, truth_rank
+from headscarp.evaluation.tables import Judged, MetricRow, write_table
 from headscarp.nets import NETS, net_from_bundle
 from headscarp.nets.futures import FutureNet
 from headscarp.nets.guess import Guesses
 from headscarp.nets.net import Net
 from headscarp.tiles.dataset import as_stack
+from headscarp.tiles.fits import check_fits
 from headscarp.tiles.pairs import as_scenes, is_pairs
 from headscarp.tiles.reader import TileReader
 from headscarp.tiles.sampling import batches
-from headscarp.tiles.scenes import Places, picture_before
+from headscarp.tiles.scenes import Places
 from headscarp.tiles.splits import Split
 from headscarp.tiles.tiling import whole_tile
-from headscarp.train.cases import Case, cases_of
+from headscarp.train.cases import Case, cases_of, cases_of_all
+from headscarp.train.suiteopponents import COPY, LAW, NEAREST, check_new_places, opponents_of
+from headscarp.train.suiterows import CERTAIN, Apart, suite_rows, write_differences
 
 SAMPLES, VALIDATION_SAMPLES = 16, 10
-COPY, NEAREST, LAW = "copy_the_input", "nearest_pair", "law"
 RANKS = "ranks.csv"
-CERTAIN = ("identity",)
-"""Tasks of which there is nothing to say."""
 _BATCH = 16
 
 Floats = NDArray[np.float64]
@@ -96,6 +94,8 @@ def judge_suites(
     out: str | Path | None = None,
     split: Split | str | Path | None = None,
     parts: Sequence[str] = ("test",),
+    trained_on: xr.Dataset | str | Path | None = None,
+    beside: Sequence[Bundle | str | Path] = (),
     samples: int = SAMPLES,
     workers: int | None = None,
     seed: int = 0,
@@ -103,38 +103,51 @@ def judge_suites(
 ) -> SuitesEvaluation:
     """Scores a bundle on the scenarios of a part, with 95 % intervals from a bootstrap over places.
 
-    split: default is the one the bundle was trained with. out: folder for metrics.csv, metrics.json and ranks.csv.
-    samples: pictures of each suite. Raises StackError where the stack does not fit the bundle or holds no scenarios,
-    SplitError, BundleError for a net that does not make red and near infrared.
+    split: default is the one the bundle was trained with. trained_on: the stack that it learned from, where `stack`
+    is another one, of new places: all of these are judged then, as the test part, and the most alike training place is
+    looked for in the former. beside: other bundles, judged on the same. out: folder for metrics.csv, metrics.json,
+    ranks.csv and differences.csv. samples: pictures of each suite. Raises StackError where the stack does not fit a
+    bundle, holds no scenarios or places that are not new, SplitError, BundleError for a net that does not make red and
+    near infrared.
     """
     bundle = as_bundle(bundle)
-    stack = as_stack(stack)
-    stack = check_scenarios(as_scenes(stack) if is_pairs(stack) else stack)
+    stack = _scenarios(stack)
     opened = open_to_judge(bundle, stack, split=split, out=out, overwrite=overwrite)
-    fit, split, folder = opened.fit, opened.split, opened.folder
-    net = net_from_bundle(bundle)
-    assert isinstance(net, FutureNet)
+    split, folder = opened.split, opened.folder
+    judges = _judges(stack, [bundle, *map(as_bundle, beside)], seed)
+    judge, learned = judges[bundle.net][0], stack
+    if trained_on is not None:
+        learned, parts = _scenarios(trained_on), ("test",)
+        check_new_places(stack, learned)
+    theirs = SuiteJudge(learned, judge.net, seed)
+    training = theirs.cases(split, "train")
     rows: list[MetricRow] = []
+    differences: Apart = []
     ranks: dict[str, NDArray[np.int64]] = {}
     examples: dict[str, Example] = {}
     alike: dict[str, tuple[Example, ...]] = {}
-    for part in [part for part in parts if split.part(part)]:
-        judge = SuiteJudge(stack, net, seed)
-        cases, training = judge.cases(split, part), judge.cases(split, "train")
-        found = {bundle.net: judge.of_net(cases, fit.bands, samples=samples, workers=workers or 2, name=bundle.net)}
-        found |= judge.of_opponents(cases, training)
-        rows += judge.rows(found, cases, split.kind, part)
+    for part in [part for part in parts if trained_on is not None or split.part(part)]:
+        cases = judge.cases(split, part) if trained_on is None else judge.all_cases()
+        found = {
+            name: of.of_net(cases, bands, samples=samples, workers=workers or 2, name=name)
+            for name, (of, bands) in judges.items()
+        }
+        found |= opponents_of(judge, cases, theirs, training)
+        said, apart = judge.rows(found, cases, split.kind, part)
+        rows, differences = [*rows, *said], [*differences, *apart]
         if part == "test":
             ranks, examples = judge.ranks(found, cases), judge.examples(found[bundle.net], cases)
-            alike = judge.alike(found[bundle.net], cases) if net.by_chance else {}
-    simulated, bands = bool(stack.attrs.get("simulated")), tuple(net.change)
+            alike = judge.alike(found[bundle.net], cases) if judge.net.by_chance else {}
+    simulated, bands = bool(stack.attrs.get("simulated")), tuple(judge.net.change)
     evaluation = SuitesEvaluation(bundle.net, split.kind, tuple(rows), ranks, bands, examples, alike, simulated)
     if folder is not None:
         write_table(rows, folder)
         lines = [f"{name},{rank},{count}" for name, counts in ranks.items() for rank, count in enumerate(counts)]
         write_text(folder / RANKS, "\n".join(["net,rank,cases", *lines]) + "\n")
-        settings = {"net": bundle.net, "parts": list(parts), "samples": samples}
-        made = made_by("evaluate", settings=settings, inputs=[{"stack": fingerprint(stack)}], seed=seed)
+        write_differences(differences, folder)
+        settings = {"net": bundle.net, "parts": list(parts), "samples": samples, "beside": list(judges)[1:]}
+        stacks = [stack] if trained_on is None else [stack, learned]
+        made = made_by("evaluate", settings=settings, inputs=[{"stack": fingerprint(s)} for s in stacks], seed=seed)
         write_json(folder / "made.json", {"made": made})
     return evaluation
 
@@ -145,8 +158,30 @@ def judged_futures(bundle: Bundle, net: Net, stack: xr.Dataset, split: Split) ->
     judge = SuiteJudge(stack, net, 0)
     cases = judge.cases(split, "validation")
     found = judge.of_net(cases, bundle.bands, samples=VALIDATION_SAMPLES, workers=2, name=bundle.net)
-    rows = judge.rows({bundle.net: found}, cases, split.kind, "validation")
+    rows, _ = judge.rows({bundle.net: found}, cases, split.kind, "validation")
     return replace(bundle, threshold=0.5, metrics=tuple(vars(row) for row in rows))
+
+
+def _scenarios(stack: xr.Dataset | str | Path) -> xr.Dataset:
+    stack = as_stack(stack)
+    return check_scenarios(as_scenes(stack) if is_pairs(stack) else stack)
+
+
+def _judges(
+    stack: xr.Dataset, bundles: Sequence[Bundle], seed: int
+) -> dict[str, tuple["SuiteJudge", tuple[Band, ...]]]:
+    """By name, who draws futures of each bundle, and the bands that it reads; of two of one net the second is "flow 2".
+    Raises BundleError for nets that make no pictures, StackError where the stack does not fit."""
+    found: dict[str, tuple[SuiteJudge, tuple[Band, ...]]] = {}
+    for bundle in bundles:
+        if not makes_pictures(bundle):
+            raise BundleError(f"the bundle beside it holds the net {bundle.net!r}, which makes no pictures")
+        net = net_from_bundle(bundle)
+        assert isinstance(net, FutureNet)
+        same = sum(name.split()[0] == bundle.net for name in found)
+        name = f"{bundle.net} {same + 1}" if same else bundle.net
+        found[name] = (SuiteJudge(stack, net, seed), tuple(check_fits(bundle, stack).bands))
+    return found
 
 
 class SuiteJudge:
@@ -165,13 +200,20 @@ class SuiteJudge:
 
     def cases(self, split: Split, part: str) -> list[Case]:
         """`cases_of`, less the places that no frame of a series shows."""
-        return [case for case in cases_of(self.stack, split, part) if self.places.is_seen(case.samples[0])]
+        return self._seen(cases_of(self.stack, split, part))
+
+    def all_cases(self) -> list[Case]:
+        """The same of the whole stack."""
+        return self._seen(cases_of_all(self.stack))
+
+    def _seen(self, cases: Sequence[Case]) -> list[Case]:
+        return [case for case in cases if self.places.is_seen(case.samples[0])]
 
     def came(self, sample: int) -> Suite:
         """What a place looks like after its task."""
         bands = [self.stack[AFTER + name][sample].to_numpy() for name in self.net.change]
         changed = self.stack[self.label][sample].to_numpy() == 1
-        return self._suite(np.stack([*bands, changed])[None], sample)
+        return self.suite(np.stack([*bands, changed])[None], sample)
 
     def before(self, sample: int) -> Floats:
         """(K + 1, H, W) what it looked like before, changed nowhere; NaN where no frame of a series shows it."""
@@ -198,49 +240,15 @@ class SuiteJudge:
                 made += list(zip(np.stack(suite, axis=1), likely, strict=True))
                 bar.advance(len(batch.tiles))
         return [
-            [(self._suite(pictures, s, likely_), self.came(s)) for s in case.samples]
+            [(self.suite(pictures, s, likely_), self.came(s)) for s in case.samples]
             for case, (pictures, likely_) in zip(cases, made, strict=True)
         ]
 
-    def of_opponents(self, cases: Sequence[Case], training: Sequence[Case]) -> dict[str, Suites]:
-        """Those that need no training, and the simulator's own other futures."""
-        found: dict[str, Suites] = {COPY: [], NEAREST: []}
-        looks = [self._look(case.samples[0]) for case in training]
-        scale = np.std(looks, axis=0) + 1e-9 if looks else 1.0
-        for case in cases:
-            first, came = case.samples[0], [self.came(s) for s in case.samples]
-            before = self.before(first)
-            found[COPY].append([(self._suite(before[None], first), one) for one in came])
-            alike = [i for i, other in enumerate(training) if other.task == case.task]
-            if alike:
-                look = self._look(first)
-                best = training[min(alike, key=lambda i: float((((looks[i] - look) / scale) ** 2).sum()))]
-                theirs = self.before(best.samples[0])
-                # What nobody has seen of either place is taken not to change.
-                laid = before + np.nan_to_num(np.stack([self.came(s).pictures[0] - theirs for s in best.samples]))
-                found[NEAREST].append([(self._suite(laid, first), one) for one in came])
-        if self.stack.attrs.get("simulated") and all(len(case.samples) > 1 for case in cases):
-            found[LAW] = [self._others(case) for case in cases]
-        return {name: suites for name, suites in found.items() if len(suites) == len(cases)}
-
-    def rows(self, found: Mapping[str, Suites], cases: Sequence[Case], kind: str, part: str) -> list[MetricRow]:
-        """Each name over all tasks but identity, and of the test part task by task; the same resamples for all."""
-        rows: list[MetricRow] = []
-        uncertain = [i for i, case in enumerate(cases) if case.task not in CERTAIN]
-        groups = {part: uncertain}
-        if part == "test":
-            tasks = dict.fromkeys(cases[i].task for i in uncertain)
-            groups |= {f"task: {task}": [i for i in uncertain if cases[i].task == task] for task in tasks}
-        for name, suites in found.items():
-            values, ratios = case_values(suites)
-            for group, chosen in groups.items():
-                places = [cases[i].place for i in chosen]
-                rng = np.random.default_rng(self.seed)
-                rows += rows_of(name, kind, group, suite_scores(values, ratios, chosen, places, rng))
-            same = [self._identity(suites[i], cases[i]) for i in range(len(cases)) if cases[i].task == "identity"]
-            if same:
-                rows += rows_of(name, kind, part, {"identity_error": float(np.mean(same))})
-        return rows
+    def rows(
+        self, found: Mapping[str, Suites], cases: Sequence[Case], kind: str, part: str
+    ) -> tuple[list[MetricRow], Apart]:
+        """See `suite_rows`."""
+        return suite_rows(found, cases, kind, part, identity=self._identity, seed=self.seed)
 
     def ranks(self, found: Mapping[str, Suites], cases: Sequence[Case]) -> dict[str, NDArray[np.int64]]:
         """By name, how often the changed area that came has each rank among the members, where it is uncertain."""
@@ -277,19 +285,8 @@ class SuiteJudge:
         return Example(self.before(case.samples[0]), came, suite[0][0].pictures)
 
     def _identity(self, suites: Sequence[tuple[Suite, Suite]], case: Case) -> float:
-        said, before = suites[0][0], self._suite(self.before(case.samples[0])[None], case.samples[0])
+        said, before = suites[0][0], self.suite(self.before(case.samples[0])[None], case.samples[0])
         return float(np.abs(said.scored[:, :-1] - before.scored[:, :-1]).mean())
 
-    def _others(self, case: Case) -> list[tuple[Suite, Suite]]:
-        came = [self.came(s) for s in case.samples]
-        all_ = np.concatenate([one.pictures for one in came])
-        first = case.samples[0]
-        return [(self._suite(np.delete(all_, i, axis=0), first), one) for i, one in enumerate(came)]
-
-    def _look(self, sample: int) -> Floats:
-        """Mean and spread of what can be seen of a place before."""
-        planes = picture_before(self.stack, [name for name in (*REFLECTANCE, "slope") if name in self.stack], sample)
-        return np.array([f(plane) for plane in planes for f in (np.nanmean, np.nanstd)])
-
-    def _suite(self, pictures: NDArray[np.floating], sample: int, likely: NDArray[np.floating] | None = None) -> Suite:
+    def suite(self, pictures: NDArray[np.floating], sample: int, likely: NDArray[np.floating] | None = None) -> Suite:
         return Suite(np.asarray(pictures, np.float64), self.red, self.nir, self.places.seen(sample), likely)
