@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from headscarp.assemble.domain_recipe import domains_recipe_from_dict, read_domains_recipe
 from headscarp.assemble.domains import build_domains
@@ -56,6 +57,18 @@ def test_a_sample_reads_lazily_and_caches_as_any_stack(built, tmp_path):
     np.testing.assert_array_equal(cached["nir"][3, 0].to_numpy(), frame)
 
 
+def test_a_region_of_another_size_holds_the_same_samples_as_far_as_it_goes(built, tmp_path):
+    table = {**TABLE, "simulate": {**TABLE["simulate"], "samples": {"alps": 7}}}
+    build_domains(domains_recipe_from_dict(table), tmp_path / "domains.zarr", workers=1)
+    stack = open_stack(tmp_path / "domains.zarr")
+    assert stack["region"].to_numpy().tolist() == ["india"] * 30 + ["alps"] * 7
+    xr.testing.assert_identical(stack["nir"].load(), open_stack(built)["nir"][:37].load())
+
+
+def test_regions_of_one_size_leave_no_word_of_others_in_the_recipe():
+    assert "samples" not in domains_recipe_from_dict(TABLE).resolved()["simulate"]
+
+
 def test_any_number_of_workers_gives_the_same_bytes(built, tmp_path):
     build_domains(domains_recipe_from_dict(TABLE), tmp_path / "domains.zarr", workers=2)
     assert bytes_of(tmp_path / "domains.zarr") == bytes_of(built)
@@ -100,6 +113,9 @@ def test_a_killed_build_goes_on_to_the_same_bytes(built, tmp_path):
         ({"regions": ["india", "india"]}, "each once"),
         ({"regions": []}, "at least one"),
         ({"samples_per_region": 0}, "from 1 to"),
+        ({"samples": {"japan": 5}}, "india"),
+        ({"samples": {"india": 0}}, "whole number from 1 to"),
+        ({"samples": {"india": "all"}}, "whole number"),
         ({"frames": 0}, "from 1 to"),
         ({"side_px": 4}, "from 16 to"),
         ({"years": [2020, 2015]}, "first and the last"),

@@ -21,7 +21,7 @@ from headscarp.core.errors import BundleError, RecipeError, StackError
 from headscarp.core.stack import CHUNK, feature_bands, make_stack, write_stack
 from headscarp.nets import make_net, net_from_bundle, weights_of
 from headscarp.prediction.engines import PIECE_PX
-from headscarp.prediction.frames import forecast, frames_before
+from headscarp.prediction.frames import MOST_FRAMES, forecast, frames_before, frames_of
 from headscarp.prediction.planting import plan_planting
 from headscarp.prediction.prevalence import calibrated_share, with_prevalence
 from headscarp.tiles.reader import TileReader, make_batch
@@ -131,6 +131,19 @@ def test_frames_stand_in_slots_with_what_is_known(place):
     series = read_series(stack)
     assert series.days.tolist() == [[-40, -30, -24.5, -8, -3]]
     assert frames_before(list(place.values()), DATE, bands=BANDS, frames=2)["days"].to_numpy().tolist() == [-8, -3]
+
+
+def test_a_map_reads_as_many_frames_as_the_net_learned_from(bundle, place, tmp_path):
+    stacks = [place["landsat"], place["sentinel"], place["dem"]]
+    of_two = replace(bundle, arguments={**bundle.arguments, "slots": 2})
+    two, told, all_ = (
+        read(forecast(one, stacks, tmp_path / f"{name}.tif", date=DATE, delay_days=0, frames=frames))[0]
+        for one, name, frames in ((of_two, "two", None), (bundle, "told", 2), (bundle, "all", None))
+    )
+    np.testing.assert_array_equal(two, told)
+    assert np.nanmax(np.abs(two - all_)) > 0
+    assert frames_of(of_two) == 2
+    assert frames_of(bundle) == MOST_FRAMES
 
 
 def test_nothing_after_the_date_matters(bundle, place, tmp_path):

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 from headscarp.cli import app
 from headscarp.core.bundle import open_bundle
 from headscarp.core.errors import StackError
+from headscarp.core.stack import open_stack
 from headscarp.evaluation.tables import read_table
 from headscarp.train.config import FitConfig
 from headscarp.train.fit import fit
@@ -49,6 +50,7 @@ def home(tmp_path_factory):
 def test_a_forecast_is_trained_judged_and_told(home):
     bundle = open_bundle(home / "forecast")
     assert bundle.split["settings"]["hold_out"] == "india"
+    assert bundle.arguments["slots"] == open_stack(home / "domains.zarr").sizes["time"]
     assert any(row["metric"] == "log_skill 30 d" for row in bundle.metrics)
     told = run("evaluate", home / "forecast", home / "domains.zarr", "--out", home / "metrics")
     assert "Log-skill" in told

@@ -16,6 +16,8 @@ from headscarp.core.scenarios import TASKS
 from headscarp.sources.datasets import dataset_file
 from headscarp.sources.world.domains import REGIONS, Look
 
+_SAMPLES = (1, 100_000)
+
 
 @dataclass(frozen=True)
 class SimulateRecipe:
@@ -27,6 +29,11 @@ class SimulateRecipe:
     side_px: int = 64
     years: tuple[int, ...] = (2015, 2022)
     roots: float = 1.0
+    samples: Mapping[str, int] = field(default_factory=dict)
+
+    def count(self, region: str) -> int:
+        """How many samples a region has."""
+        return self.samples.get(region, self.samples_per_region)
 
 
 @dataclass(frozen=True)
@@ -122,6 +129,8 @@ class DomainsRecipe:
         sections = {name: plain(section) for name, section in told.items() if section is not None}
         if self.scenarios is not None and not self.scenarios.frames:
             del sections["scenarios"]["frames"]  # single pictures are what they were before there were series
+        if self.simulate is not None and not self.simulate.samples:
+            del sections["simulate"]["samples"]  # so are regions of one size
         sections |= {"train": dict(self.train)} if self.train else {}
         return {"name": self.name, "seed": self.seed, **sections}
 
@@ -155,7 +164,13 @@ def domains_recipe_from_dict(data: Mapping[str, Any], *, folder: str | Path = ".
 
 def _simulate(table: Any) -> SimulateRecipe:
     simulate: SimulateRecipe = make(SimulateRecipe, table, "[simulate]")
-    _check_places(simulate, "[simulate]", {"samples_per_region": (1, 100_000), "frames": (1, 60), "side_px": (16, 512)})
+    _check_places(simulate, "[simulate]", {"samples_per_region": _SAMPLES, "frames": (1, 60), "side_px": (16, 512)})
+    low, high = _SAMPLES
+    for region, count in simulate.samples.items():
+        nearest(region, simulate.regions, "region", "[simulate.samples]")
+        if type(count) is not int or not low <= count <= high:
+            where = f"[simulate.samples] {region}"
+            raise RecipeError(f"{where} is {count!r}; it has to be a whole number from {low} to {high}")
     return simulate
 
 

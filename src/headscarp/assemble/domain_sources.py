@@ -93,8 +93,7 @@ def domain_source(recipe: DomainsRecipe) -> DomainSource:
 
 def _simulated(recipe: DomainsRecipe) -> DomainSource:
     look, told = recipe.look, recipe.simulate
-    regions, count = (told.regions, told.samples_per_region) if told else ((), 0)
-    sites = [draw_site(region, number, look) for region in regions for number in range(count)]
+    sites = [draw_site(r, number, look) for r in told.regions for number in range(told.count(r))] if told else []
     law = {name: ((HORIZON,), (len(HORIZONS_DAYS),), "float32", "1") for name in ("law", "law_of_weather")}
     rain = dict.fromkeys(("rain_10km", "rain_30km"), ((DAY,), (SERIES_DAYS,), "float32", SERIES["rain_mm_per_day"]))
     return DomainSource(

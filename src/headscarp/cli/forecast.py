@@ -21,7 +21,12 @@ def forecast(
     date: Annotated[str, typer.Option("--date", help="The day to forecast from, such as 2014-07-29.")],
     out: Out,
     horizon: Annotated[str, typer.Option("--horizon", help="1d, 3d, 7d, 30d or 180d.")] = "7d",
-    frames: Annotated[int, typer.Option("--frames", help="At most so many frames, the newest.", min=1)] = 24,
+    frames: Annotated[
+        int | None,
+        typer.Option(
+            "--frames", help="At most so many frames, the newest; default: as many as the net learned from.", min=1
+        ),
+    ] = None,
     prevalence: Annotated[
         float | None,
         typer.Option(

@@ -97,6 +97,7 @@ class Forecast(Net):
         dropout: float = 0.1,
         drop_frames: float = 0.5,
         sight: str = "cells",
+        slots: int = 0,
     ) -> None:
         """encoder: a name of ENCODERS, or of timm. weights: of that one of timm: None from scratch, the path of a local
         file, or "imagenet" from the hub. weights_licence, weights_source: of that file, where it says nothing itself.
@@ -105,8 +106,8 @@ class Forecast(Net):
         "cloud" and "cloud_share"; then the net has to see clouds by itself. place_px: side of a place, a multiple of 8.
         channels: of the encoder, a multiple of 4. drop_frames: while training up to this share of a place's frames is
         hidden. sight: how the ground is looked at, "cells" of 2 x 2 pixels and their neighbours, or "pixels", each for
-        itself and the whole place around it. Raises RecipeError for what cannot be, SourceError for weights that
-        cannot be had."""
+        itself and the whole place around it. slots: how many frames a place had in training at most, which a training
+        fills in. Raises RecipeError for what cannot be, SourceError for weights that cannot be had."""
         super().__init__(bands, resolution_m=resolution_m, statistics=statistics)
         _check(place_px, channels, dropout, drop_frames)
         if sight not in SIGHTS:
@@ -115,7 +116,7 @@ class Forecast(Net):
         self.chosen = chosen_encoder(encoder, said, weights_bands, frozen=frozen)
         self.metadata, self.leave_out = metadata, tuple(leave_out)
         self.place_px, self.channels = int(place_px), int(channels)
-        self.dropout, self.drop_frames, self.sight = float(dropout), float(drop_frames), sight
+        self.dropout, self.drop_frames, self.sight, self.slots = float(dropout), float(drop_frames), sight, int(slots)
         self.align = self.place_px
         self.read = [i for i, band in enumerate(self.bands) if band.name not in self.leave_out]
         read = [self.bands[i] for i in self.read]
@@ -219,7 +220,7 @@ class Forecast(Net):
             self.familiar.fit(torch.cat(embeddings).clone())
 
     def arguments(self) -> dict[str, Any]:
-        names = ("metadata", "place_px", "channels", "dropout", "drop_frames", "sight")
+        names = ("metadata", "place_px", "channels", "dropout", "drop_frames", "sight", "slots")
         return {
             **self.chosen.arguments(),
             "leave_out": list(self.leave_out),

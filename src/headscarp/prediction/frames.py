@@ -47,18 +47,18 @@ def forecast(
     date: str,
     horizon: str = "7d",
     delay_days: float | None = None,
-    frames: int = MOST_FRAMES,
+    frames: int | None = None,
     prevalence: float | None = None,
     **options: Any,
 ) -> Path:
     """Writes the forecast of a place from a date on as a map, in constant memory, and returns its path.
 
     stacks: of one place, as for `frames_before`. horizon: "1d", "3d", "7d", "30d" or "180d". delay_days: see
-    `tiles.series.with_delay`. frames: at most so many, the newest. prevalence: the true share of places that
-    slide within the horizon, see `with_prevalence`; None: that of the calibration. options: of `predict`. Bands: the
-    hazard within the horizon, confidence, familiarity, causes, where; of an ensemble also how far its members are
-    apart. Raises BundleError for a bundle that does not forecast, RecipeError for another horizon or no date,
-    StackError, and as `predict`.
+    `tiles.series.with_delay`. frames: at most so many, the newest; None: see `frames_of`. prevalence: the true share
+    of places that slide within the horizon, see `with_prevalence`; None: that of the calibration. options: of
+    `predict`. Bands: the hazard within the horizon, confidence, familiarity, causes, where; of an ensemble also how far
+    its members are apart. Raises BundleError for a bundle that does not forecast, RecipeError for another horizon or no
+    date, StackError, and as `predict`.
     """
     bundle = as_bundle(bundle)
     if bundle.net not in NETS or not NETS[bundle.net].judges_places:
@@ -68,10 +68,17 @@ def forecast(
     hazard = f"hazard: {horizon_days(horizon)} d"
     if prevalence is not None:
         bundle = with_prevalence(bundle, prevalence, horizon_days(horizon))
-    stack = with_delay(frames_before(stacks, date, bands=bundle.bands, frames=frames), delay_days)
+    series = frames_before(stacks, date, bands=bundle.bands, frames=frames or frames_of(bundle))
+    stack = with_delay(series, delay_days)
     known = [output.name for output in net_from_bundle(bundle).outputs]
     outputs = [name for name in known if "hazard: " not in name or name in (hazard, SPREAD + hazard)]
     return predict(bundle, stack, out, outputs=outputs, **{"block_px": BLOCK_PX, **options})
+
+
+def frames_of(bundle: Bundle) -> int:
+    """How many frames a forecast reads: as many as places had in its training, where the bundle says so. More show it
+    numbers that it has never seen, and are worse."""
+    return int(bundle.arguments.get("slots") or MOST_FRAMES)
 
 
 def horizon_days(text: str) -> int:

@@ -22,7 +22,7 @@ from headscarp.core.grid import Grid, footprint_lonlat, true_cell_size_m
 from headscarp.core.scenarios import GENERATED
 from headscarp.core.stack import VALID, fingerprint, stack_bands, stack_grid
 from headscarp.nets import NETS
-from headscarp.prediction.frames import frames_before
+from headscarp.prediction.frames import frames_before, frames_of
 from headscarp.prediction.futures import one_frame, scenario
 from headscarp.prediction.plans import choose_cells
 from headscarp.prediction.raster import predict
@@ -180,7 +180,7 @@ def _one_stack(stacks: Sequence[xr.Dataset | str | Path], bundle: Bundle | None,
     if bundle is not None and NETS[bundle.net].judges_places:
         if date is None:
             raise RecipeError("a forecast judges a place from a day on; say which, such as --date 2014-07-29")
-        return frames_before(stacks, date, bands=bundle.bands)
+        return frames_before(stacks, date, bands=bundle.bands, frames=frames_of(bundle))
     if len(stacks) != 1:
         raise RecipeError(
             f"{len(stacks)} stacks were given; give the one stack of the place (a forecast reads several)"

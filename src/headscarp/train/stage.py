@@ -81,8 +81,8 @@ def trained_net(
     check_frames(NETS[name], ground.stack)
     bands = picture_bands(ground.stack) if NETS[name].makes_pictures else feature_bands(ground.stack)
     own = dict(config.net_arguments if arguments is None else arguments)
-    if NETS[name].makes_pictures and has_frames(ground.stack):
-        own["frames"] = ground.stack.sizes["time"]
+    if has_frames(ground.stack) and (NETS[name].makes_pictures or NETS[name].judges_places):
+        own["frames" if NETS[name].makes_pictures else "slots"] = ground.stack.sizes["time"]
     if not config.allow_generated:
         check_not_generated(ground.stack)
     if statistics is None:
