@@ -4,7 +4,7 @@ south, or left and right, a little differently, and the mean is steadier.
 Directions are turned along. Refuses numbers of turns that are no group of the square.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 
@@ -37,14 +37,8 @@ def mean_over_turns(run: Run, batch: Batch, bands: Sequence[Band], turns: int) -
     bands: what batch.x holds. turns: a key of LOOKS; 1 is `run` itself. A net whose lattice begins at multiples of its
     `align` stays as local as it is, since a tile's sides are such multiples.
     """
-    looks = LOOKS[turns]
-    if turns == 1:
-        return run(batch)
-    total = run(batch)
-    for quarter, flip in looks[1:]:
-        found = torch.rot90(run(turned(batch, bands, quarter, flip)), -quarter, dims=(-2, -1))
-        total = total + (found.flip(-1) if flip else found)
-    return total / len(looks)
+    looks = LOOKS[turns][1:]  # a batch as it is keeps all that `turned` leaves out
+    return _mean_back(run(batch), ((run(turned(batch, bands, *look)), look) for look in looks), turns)
 
 
 def mean_over_looks(
@@ -54,12 +48,9 @@ def mean_over_looks(
 
     directions: which of them are cosines of a direction, each followed by its sine. turns: a key of LOOKS.
     """
-    looks = LOOKS[turns]
-    total = run(features)
-    for quarter, flip in looks[1:]:
-        found = torch.rot90(run(turned_features(features, directions, quarter, flip)), -quarter, dims=(-2, -1))
-        total = total + (found.flip(-1) if flip else found)
-    return total / len(looks) if len(looks) > 1 else total
+    looks = LOOKS[turns][1:]
+    found = ((run(turned_features(features, directions, *look)), look) for look in looks)
+    return _mean_back(run(features), found, turns)
 
 
 def turned_features(features: torch.Tensor, directions: Sequence[int], quarter: int, flip: bool) -> torch.Tensor:
@@ -87,6 +78,14 @@ def turned(batch: Batch, bands: Sequence[Band], quarter: int, flip: bool) -> Bat
             degrees = x[..., i, :, :]
             x[..., i, :, :] = torch.remainder((-degrees if flip else degrees) - 90.0 * quarter, 360.0)
     return Batch(x=x, valid=_turned(batch.valid, quarter, flip))
+
+
+def _mean_back(total: torch.Tensor, found: Iterable[tuple[torch.Tensor, tuple[int, bool]]], turns: int) -> torch.Tensor:
+    """The mean of what was found as it is and of what was found in each other look, turned back."""
+    for one, (quarter, flip) in found:
+        back = torch.rot90(one, -quarter, dims=(-2, -1))
+        total = total + (back.flip(-1) if flip else back)
+    return total / turns if turns > 1 else total
 
 
 def _turned(pixels: torch.Tensor, quarter: int, flip: bool) -> torch.Tensor:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from headscarp.core.band import Band
-from headscarp.nets.areas import QUANTILES, Areas
+from headscarp.nets.areas import QUANTILES, Areas, angle
 from headscarp.nets.flow import Flow
 from headscarp.tiles.reader import TileReader
 from headscarp.tiles.sampling import batches
@@ -89,4 +89,4 @@ def _angles(judge: SuiteJudge, case: Case) -> Floats:
 
 
 def _angle(shares: Floats) -> Floats:
-    return np.asarray(np.arcsin(np.sqrt(np.clip(shares, 0, 1))))
+    return np.asarray(angle(torch.from_numpy(shares)).numpy())

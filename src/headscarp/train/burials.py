@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
 import xarray as xr
 from numpy.typing import NDArray
 from scipy.ndimage import label as pieces_of
@@ -38,17 +37,16 @@ from headscarp.evaluation.intervals import Interval
 from headscarp.evaluation.tables import Judged, MetricRow, rows_of, write_table
 from headscarp.nets import net_from_bundle
 from headscarp.nets.futures import FutureNet
-from headscarp.nets.guess import Guesses
 from headscarp.prediction.damage import SCATTER
 from headscarp.sources.world.domains.slides import draw_slides
 from headscarp.terrain.runout import runout
 from headscarp.tiles.dataset import as_stack
 from headscarp.tiles.fits import check_fits
 from headscarp.tiles.reader import TileReader
-from headscarp.tiles.sampling import batches
 from headscarp.tiles.splits import split_from_json
 from headscarp.tiles.tiling import whole_tile
 from headscarp.train.cases import Case, cases_of
+from headscarp.train.drawn import drawn_futures
 from headscarp.train.simulated import SimulatedPlaces
 
 SAMPLES, STORMS = 16, 64
@@ -227,18 +225,11 @@ class _Judge:
 
     def _drawn(self, cases: Sequence[Case]) -> list[tuple[Bools, Floats | None]]:
         """Of each place where the futures are changed, (M, y, x), and the guess of the net, (y, x), if it has one."""
-        rows, cols = self.stack.sizes["y"], self.stack.sizes["x"]
-        tiles = [whole_tile((rows, cols), self.net.align, sample=case.samples[0], name=case.place) for case in cases]
-        made: list[tuple[Bools, Floats | None]] = []
-        with progress(f"{self.bundle.net}: futures", len(tiles)) as bar, torch.inference_mode():
-            for batch in batches(TileReader(self.stack, self.bands), tiles, batch_size=_BATCH, workers=2):
-                suite = [drawn[:, -1, :rows, :cols].numpy() for drawn in self.net.pictures(batch, range(self.samples))]
-                likely: Sequence[Floats | None] = [None] * len(batch.tiles)
-                if isinstance(self.net, Guesses):
-                    likely = list(self.net.likely(batch)[:, :rows, :cols].numpy().astype(np.float64))
-                made += list(zip(np.stack(suite, axis=1) >= 0.5, likely, strict=True))
-                bar.advance(len(batch.tiles))
-        return made
+        shape = self.stack.sizes["y"], self.stack.sizes["x"]
+        tiles = [whole_tile(shape, self.net.align, sample=case.samples[0], name=case.place) for case in cases]
+        reader = TileReader(self.stack, self.bands)
+        drawn = drawn_futures(self.net, reader, tiles, self.samples, workers=2, name=self.bundle.net)
+        return [(pictures[:, -1] >= 0.5, None if of is None else of.astype(np.float64)) for pictures, of in drawn]
 
     def _maps(self, case: Case, pictures: Bools, likely: Floats | None) -> dict[str, Floats]:
         rng = np.random.default_rng([self.seed, *case.place.encode()])

@@ -16,20 +16,17 @@ from headscarp.core.band import Band
 from headscarp.core.bundle import Bundle, as_bundle
 from headscarp.core.errors import BundleError
 from headscarp.core.progress import log
-from headscarp.core.scenarios import check_scenarios
 from headscarp.core.stack import with_label
 from headscarp.evaluation.suites import case_values
 from headscarp.nets import NETS, net_from_bundle
 from headscarp.nets.flow import Flow
 from headscarp.nets.futures import FutureNet
-from headscarp.tiles.dataset import as_stack
 from headscarp.tiles.fits import check_fits
-from headscarp.tiles.pairs import as_scenes, is_pairs
 from headscarp.tiles.splits import Split, split_from_json
 from headscarp.train.areas import fitted_areas
 from headscarp.train.cases import Case
 from headscarp.train.suiterows import CERTAIN
-from headscarp.train.suites import VALIDATION_SAMPLES, SuiteJudge, judged_futures
+from headscarp.train.suites import VALIDATION_SAMPLES, SuiteJudge, judged_futures, scenarios_of
 
 FACTORS = (1.0, 1.4, 2.0, 2.8)
 """What is tried; the last one under tasks alone that took the one before it. 1 leaves futures as they were learned."""
@@ -71,8 +68,7 @@ def with_spread(bundle: Bundle | str | Path, stack: xr.Dataset | str | Path) -> 
 
 def scenes_for(bundle: Bundle, stack: xr.Dataset | str | Path) -> xr.Dataset:
     """The stack as the scenarios that a bundle learned from or could have. Raises StackError where it does not fit."""
-    stack = as_stack(stack)
-    stack = with_label(check_scenarios(as_scenes(stack) if is_pairs(stack) else stack), bundle.label)
+    stack = with_label(scenarios_of(stack), bundle.label)
     check_fits(bundle, stack)
     return stack
 

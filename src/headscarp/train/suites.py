@@ -16,7 +16,6 @@ from headscarp.core.artefact import write_json, write_text
 from headscarp.core.band import Band
 from headscarp.core.bundle import Bundle, as_bundle
 from headscarp.core.errors import BundleError
-from headscarp.core.progress import progress
 from headscarp.core.provenance import made_by
 from headscarp.core.scenarios import AFTER, CHANGED, check_scenarios
 from headscarp.core.stack import LABEL, fingerprint
@@ -25,23 +24,21 @@ from headscarp.evaluation.suites import Suite, Suites, truth_rank
 from headscarp.evaluation.tables import Judged, MetricRow, write_table
 from headscarp.nets import NETS, net_from_bundle
 from headscarp.nets.futures import FutureNet
-from headscarp.nets.guess import Guesses
 from headscarp.nets.net import Net
 from headscarp.tiles.dataset import as_stack
 from headscarp.tiles.fits import check_fits
 from headscarp.tiles.pairs import as_scenes, is_pairs
 from headscarp.tiles.reader import TileReader
-from headscarp.tiles.sampling import batches
 from headscarp.tiles.scenes import Places
 from headscarp.tiles.splits import Split
 from headscarp.tiles.tiling import whole_tile
 from headscarp.train.cases import Case, cases_of, cases_of_all
+from headscarp.train.drawn import drawn_futures
 from headscarp.train.suiteopponents import COPY, LAW, NEAREST, check_new_places, opponents_of
 from headscarp.train.suiterows import CERTAIN, Apart, suite_rows, write_differences
 
 SAMPLES, VALIDATION_SAMPLES = 16, 10
 RANKS = "ranks.csv"
-_BATCH = 16
 
 Floats = NDArray[np.float64]
 
@@ -111,15 +108,15 @@ def judge_suites(
     near infrared.
     """
     bundle = as_bundle(bundle)
-    stack = _scenarios(stack)
+    stack = scenarios_of(stack)
     opened = open_to_judge(bundle, stack, split=split, out=out, overwrite=overwrite)
     split, folder = opened.split, opened.folder
     judges = _judges(stack, [bundle, *map(as_bundle, beside)], seed)
     judge, learned = judges[bundle.net][0], stack
     if trained_on is not None:
-        learned, parts = _scenarios(trained_on), ("test",)
+        learned, parts = scenarios_of(trained_on), ("test",)
         check_new_places(stack, learned)
-    theirs = SuiteJudge(learned, judge.net, seed)
+    theirs = judge if learned is stack else SuiteJudge(learned, judge.net, seed)
     training = theirs.cases(split, "train")
     rows: list[MetricRow] = []
     differences: Apart = []
@@ -162,7 +159,8 @@ def judged_futures(bundle: Bundle, net: Net, stack: xr.Dataset, split: Split) ->
     return replace(bundle, threshold=0.5, metrics=tuple(vars(row) for row in rows))
 
 
-def _scenarios(stack: xr.Dataset | str | Path) -> xr.Dataset:
+def scenarios_of(stack: xr.Dataset | str | Path) -> xr.Dataset:
+    """The scenarios of a stack, those of real pairs too. Raises StackError where it holds none."""
     stack = as_stack(stack)
     return check_scenarios(as_scenes(stack) if is_pairs(stack) else stack)
 
@@ -228,20 +226,10 @@ class SuiteJudge:
             whole_tile((rows, cols), self.net.align, sample=case.samples[0], name=f"{case.place} {case.task}")
             for case in cases
         ]
-        device = next(p.device for p in self.net.parameters())
-        made: list[tuple[NDArray[np.floating], NDArray[np.floating] | None]] = []
-        with progress(f"{name}: futures", len(tiles)) as bar, torch.inference_mode():
-            for batch in batches(reader, tiles, batch_size=_BATCH, workers=workers):
-                there = batch.to(device)
-                suite = [made_[..., :rows, :cols].cpu().numpy() for made_ in self.net.pictures(there, range(many))]
-                likely: Sequence[NDArray[np.floating] | None] = [None] * len(batch.tiles)
-                if isinstance(self.net, Guesses):
-                    likely = list(self.net.likely(there)[:, :rows, :cols].cpu().numpy())
-                made += list(zip(np.stack(suite, axis=1), likely, strict=True))
-                bar.advance(len(batch.tiles))
+        made = drawn_futures(self.net, reader, tiles, many, workers=workers, name=name)
         return [
-            [(self.suite(pictures, s, likely_), self.came(s)) for s in case.samples]
-            for case, (pictures, likely_) in zip(cases, made, strict=True)
+            [(self.suite(pictures, s, likely), self.came(s)) for s in case.samples]
+            for case, (pictures, likely) in zip(cases, made, strict=True)
         ]
 
     def rows(
