@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import torch
 import xarray as xr
 from affine import Affine
 
@@ -11,6 +12,7 @@ from headscarp.assemble.domains import build_domains
 from headscarp.core.band import Band
 from headscarp.core.grid import Grid
 from headscarp.core.stack import VALID, feature_bands, make_stack
+from headscarp.nets.areas import QUANTILES, angle
 
 TABLE = {
     "name": "t",
@@ -27,6 +29,12 @@ TABLE = {
 
 def build_scenes(out: Path) -> xr.Dataset:
     return build_domains(domains_recipe_from_dict(TABLE), out, workers=1)
+
+
+def asks(low, high, follow=0.0, wide=1.0, strength=0.0):
+    """A table that asks for shares from low to high."""
+    ends = angle(torch.tensor([low, high])).tolist()
+    return [follow, wide, strength, *np.linspace(*ends, QUANTILES).tolist()]
 
 
 def scene_of(scenes: xr.Dataset, *, times: int = 3) -> xr.Dataset:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from scenes import TABLE
+from scenes import TABLE, asks
 from test_future_nets import BANDS, MINING, RAIN, STATISTICS, new_net, world
 
 from headscarp.assemble.domain_recipe import domains_recipe_from_dict
@@ -14,7 +14,7 @@ from headscarp.core.band import Band
 from headscarp.core.errors import RecipeError
 from headscarp.core.tile import Tile, Window
 from headscarp.nets import make_net, net_from_bundle
-from headscarp.nets.areas import QUANTILES, angle, asked_share, with_mean, with_share
+from headscarp.nets.areas import QUANTILES, angle, asked_share, strengths, with_mean, with_share
 from headscarp.nets.batch import Batch
 from headscarp.nets.layers import mean_within
 from headscarp.nets.turns import LOOKS, turned_features
@@ -24,12 +24,6 @@ from headscarp.train.fit import fit
 from headscarp.train.spread import with_spread
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-def asks(low, high, follow=0.0, wide=1.0):
-    """A table that asks for shares from low to high."""
-    ends = angle(torch.tensor([low, high])).tolist()
-    return [follow, wide, *np.linspace(*ends, QUANTILES).tolist()]
 
 
 def hills(count, side, seed=0):
@@ -89,8 +83,24 @@ def test_a_future_changes_the_share_that_it_was_asked_for():
     assert "turns" not in plain.arguments()
 
 
+def test_strengths_change_how_much_bands_change_and_not_where():
+    batch, tables = world(4, 0, side=32), [{"mining": asks(0.2, 0.6, strength=of)} for of in (0.0, 0.4)]
+    with torch.no_grad():
+        plain, strong = (torch.stack(list(new_net("flow", areas=areas).imagined(batch, range(40)))) for areas in tables)
+    assert torch.equal(plain[:, :, -1], strong[:, :, -1])
+    ratio = strong[:, :, :-1] / plain[:, :, :-1]
+    torch.testing.assert_close(ratio, ratio[:, :, :1].expand_as(ratio), rtol=1e-3, atol=1e-3)  # all bands alike
+    of_place = ratio.mean(dim=(2, 3, 4))
+    assert (of_place > 0).all()
+    assert float(of_place.mean()) == pytest.approx(1.0, abs=0.15)
+    assert float(of_place.log().std()) == pytest.approx(0.4, abs=0.08)
+    other = strengths(tables[1], torch.tensor([RAIN, MINING]), torch.full((2, 1, 2, 2), 1.0))
+    assert other[0].eq(1).all()
+    assert torch.allclose(other[1], torch.tensor(0.4 - 0.08).exp())
+
+
 def test_what_is_asked_for_is_the_same_in_tiles_and_at_once():
-    areas = {"mining": asks(0.05, 0.7, follow=0.3)}
+    areas = {"mining": asks(0.05, 0.7, follow=0.3, strength=0.4)}
     net, whole = new_net("flow", areas=areas), world(1, 0, side=288)
     plain = new_net("flow")
     assert net.reach == plain.reach + 24  # three steps meet it once
@@ -122,16 +132,16 @@ def test_a_table_follows_the_guess_as_far_as_held_out_places_do():
     rng = np.random.default_rng(0)
     usual, likely = rng.normal(0.6, 0.2, 3000), rng.normal(0.7, 0.15, 300)
     follows = [0.8 * one + 0.05 + rng.normal(0, 0.05, 3) for one in likely]
-    rise, wide, *quantiles = table(usual, follows, likely, 1.05)
-    assert (rise, wide) == (pytest.approx(0.8, abs=0.05), 1.05)
+    rise, wide, strength, *quantiles = table(usual, follows, likely, 1.05)
+    assert (rise, wide, strength) == (pytest.approx(0.8, abs=0.05), 1.05, 0.0)
     assert np.std(quantiles) < 0.6 * usual.std()
     assert np.median(quantiles) + rise * 0.7 == pytest.approx(0.61, abs=0.02)
-    rise, _, *quantiles = table(usual, [rng.normal(0.6, 0.2, 3) for _ in likely], likely, 1.0)
+    rise, _, _, *quantiles = table(usual, [rng.normal(0.6, 0.2, 3) for _ in likely], likely, 1.0)
     assert rise < 0.2
     assert quantiles[QUANTILES // 2] + rise * 0.7 == pytest.approx(0.6, abs=0.03)
     against = table(usual, [1.3 - one + rng.normal(0, 0.01, 3) for one in likely], likely, 1.0)
     assert against[0] == 0  # never against the guess
-    assert against[2:] == sorted(against[2:])
+    assert against[3:] == sorted(against[3:])
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +155,7 @@ def trained(tmp_path_factory):
 
 def test_shares_are_fitted_to_training_and_validation_places_and_to_no_others(trained, monkeypatch):
     bundle, scenes = trained
-    monkeypatch.setattr("headscarp.train.spread.chosen_spread", lambda *_: ({}, {}))
+    monkeypatch.setattr("headscarp.train.spread.choose_spread", lambda *_: None)
     made = with_spread(bundle, scenes)
     assert list(made.arguments["areas"]) == ["mining"]  # nothing changes without a task
     assert made.arguments["turns"] == 8

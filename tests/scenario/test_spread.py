@@ -5,18 +5,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from scenes import build_scenes
+from scenes import asks, build_scenes
 from test_future_nets import IDENTITY, MINING, RAIN, new_net, world
 
 from headscarp.core.bundle import open_bundle
 from headscarp.core.errors import BundleError, RecipeError
 from headscarp.core.tile import Tile, Window
 from headscarp.nets import net_from_bundle
+from headscarp.nets.flow import Flow
 from headscarp.tiles.splits import split_from_json
 from headscarp.train.config import FitConfig
 from headscarp.train.fit import fit
 from headscarp.train.guess import guess_of
-from headscarp.train.spread import FACTORS, best_factor, with_spread
+from headscarp.train.spread import FACTORS, best_factor, choose_spread, with_spread
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -126,6 +127,50 @@ def test_the_best_factor_scores_well_and_then_holds_rightly():
     assert best_factor(dict.fromkeys(FACTORS, scored(0.0, 0.02, 1.0, 0.8))) == 1.0  # nothing changes under no_change
 
 
+@pytest.fixture
+def drawn_as(monkeypatch):
+    """Lets dials be turned by what a function says of how futures of a task are drawn; and what was asked."""
+    asked = []
+
+    def of(told, net, scenes, split, areas=None):
+        def means(self, how):
+            asked.extend((task, dict(of)) for task, of in how.items())
+            return {task: told(task, of) for task, of in how.items()}
+
+        monkeypatch.setattr("headscarp.train.spread._Trials.of", means)
+        if areas is not None:
+            net.keep_areas(areas)
+        choose_spread(net, scenes, split, net.bands)
+        return asked
+
+    return of
+
+
+def test_each_dial_is_turned_as_long_as_futures_get_better(trained, drawn_as):
+    path, scenes = trained
+    net, split = net_from_bundle(open_bundle(path)), split_from_json(open_bundle(path).split)
+    flow = isinstance(net, Flow)
+
+    def told(task, how):
+        if not flow:
+            return scored(0.1, 0.05, 0.5, 0.5 + 0.15 * (min(how["z"], 2.0) - 1) * (task == "mining"))
+        held = 0.8 - abs(0.4 - how.get("strength", 0)) if task == "mining" else 0.8 - abs(2 - how["planes"]) / 5
+        return scored(0.1, 0.05, 0.8 - abs(1.2 - how["share"]) if task == "mining" else 0.8, held)
+
+    areas = {"mining": asks(0.1, 0.6)} if flow else None
+    asked = drawn_as(told, net, scenes, split, areas)
+    if not flow:
+        assert net.spread == {"mining": [2.0]}
+        assert [task for task, how in asked if how["z"] > 2] == ["mining"]
+        return
+    assert net.areas == {"mining": asks(0.1, 0.6, wide=1.2, strength=0.4)}
+    assert net.spread == {"deforestation": [2.0, 1.0], "no_change": [2.0, 1.0]}
+    assert net.shrink == {}
+    assert {how["strength"] for task, how in asked if task != "mining"} == {0.0}
+    assert {how["planes"] for task, how in asked if task == "mining"} == {1.0}
+    assert max(how["shrink"] for _, how in asked) == 0.5  # nobody took it, so more was not asked for
+
+
 @pytest.fixture(scope="module", params=["flow", "cgan"])
 def trained(tmp_path_factory, request):
     folder = tmp_path_factory.mktemp("trained")
@@ -184,8 +229,10 @@ def test_fit_chooses_unless_calibration_is_none(trained, tmp_path, monkeypatch):
     path, scenes = trained
     looked = []
     monkeypatch.setattr(
-        "headscarp.train.spread.chosen_spread",
-        lambda net, *_: looked.append(1) or ({"mining": ones(net.__class__.__name__.lower(), 2.0)}, {}),
+        "headscarp.train.spread.choose_spread",
+        lambda net, *_: (
+            looked.append(1) or setattr(net, "spread", {"mining": ones(net.__class__.__name__.lower(), 2.0)})
+        ),
     )
     net = open_bundle(path).net
     config = FitConfig(epochs=1, workers=1, net_arguments=ARGUMENTS[net])

@@ -1,4 +1,4 @@
-"""How large a share of a place a task changes: what each future is asked for, and planes that are made to meet it.
+"""How large a share of a place a task changes, and how strongly: what futures are asked for, and planes that meet it.
 
 Everything is local, so that tiles of a map fit together: a place is what lies up to 24 pixels away. Refuses tables that
 say nothing of a share.
@@ -15,15 +15,16 @@ from headscarp.nets.layers import HeightAround, mean_within
 
 REACH = HeightAround.reach
 QUANTILES = 33
-_DRAWN = 2  # numbers of a table before its quantiles
+_DRAWN = 3  # numbers of a table before its quantiles
 _MOST = 0.97  # how sure a plane is taken to be where it is moved
 _MOVES = torch.linspace(-4, 4, 17)
 _CUTS = torch.tanh(torch.linspace(-2.6, 2.6, 21))
 _SHARP = 4.0
 
 Areas = dict[str, list[float]]
-"""By task: how far the angle follows that of what is likely around, how wide chance is, and QUANTILES quantiles of what
-is left. The angle of a share a is arcsin(sqrt(a)), whose variance depends little on how large the share is."""
+"""By task: how far the angle follows that of what is likely around, how wide its chance is, the deviation of what is
+normal in the logarithm of strength, and QUANTILES quantiles of what is left of the angle. The angle of a share a is
+arcsin(sqrt(a)), whose variance depends little on how large the share is."""
 
 
 def known_areas(areas: Mapping[str, Sequence[float]]) -> Areas:
@@ -31,13 +32,18 @@ def known_areas(areas: Mapping[str, Sequence[float]]) -> Areas:
     for name, table in areas.items():
         finite = all(math.isfinite(number) for number in table)
         if task_code(name) >= 0 and (
-            len(table) != _DRAWN + QUANTILES or not finite or list(table[2:]) != sorted(table[2:])
+            len(table) != _DRAWN + QUANTILES or not finite or list(table[_DRAWN:]) != sorted(table[_DRAWN:])
         ):
             raise RecipeError(
                 f"areas of {name} are {len(table)} numbers; give {_DRAWN + QUANTILES}, of which all but the first "
-                f"{_DRAWN} rise, or leave areas out: headscarp.train.areas makes them"
+                f"{_DRAWN} rise, or leave areas out: headscarp.train.spread.with_spread makes them"
             )
     return {name: [float(number) for number in table] for name, table in areas.items()}
+
+
+def with_chance(table: Sequence[float], share: float, strength: float) -> list[float]:
+    """A table whose shares are so many times as far apart, and strengths as far apart as this deviation says."""
+    return [table[0], table[1] * share, strength, *table[_DRAWN:]]
 
 
 def angle(share: torch.Tensor) -> torch.Tensor:
@@ -48,16 +54,20 @@ def angle(share: torch.Tensor) -> torch.Tensor:
 def asked_share(areas: Areas, task: torch.Tensor, around: torch.Tensor, chance: torch.Tensor) -> torch.Tensor:
     """(B, 1, H, W) the share of the ground around each pixel that a future is to change; NaN under tasks without a
     table. task: (B,). around: (B, 1, H, W) the share that is likely. chance: the same, from N(0, 1)."""
-    unknown = [0.0, 1.0, *[math.nan] * QUANTILES]
-    tables = torch.tensor([areas.get(name, unknown) for name in TASKS], device=chance.device)[task][
-        :, :, None, None, None
-    ]
+    tables = _tables(areas, task, chance)
     at = torch.special.ndtr(chance * tables[:, 1]) * (QUANTILES - 1)
     left = torch.zeros_like(at)
     for k in range(QUANTILES - 1):  # a straight line between two quantiles
         left += (at - k).clamp(0, 1) * (tables[:, _DRAWN + k + 1] - tables[:, _DRAWN + k])
     turned = tables[:, _DRAWN] + left + tables[:, 0] * angle(around)
     return turned.clamp(0, math.pi / 2).sin().square()
+
+
+def strengths(areas: Areas, task: torch.Tensor, chance: torch.Tensor) -> torch.Tensor:
+    """(B, 1, H, W) what the change of a future is multiplied by, of mean 1; 1 under tasks without a table. task: (B,).
+    chance: (B, 1, H, W) from N(0, 1)."""
+    wide = _tables(areas, task, chance)[:, 2]
+    return torch.exp(wide * chance - wide.square() / 2)
 
 
 def meeting(
@@ -94,6 +104,13 @@ def with_share(plane: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
     cut = -_where_met(lambda by: (plane > -by).float(), _CUTS, share)
     moved = torch.where(plane > cut, (plane - cut) / (1 - cut), (plane - cut) / (1 + cut))
     return (_SHARP * moved).clamp(-1, 1)
+
+
+def _tables(areas: Areas, task: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """(B, numbers, 1, 1, 1) the table of each tile."""
+    unknown = [0.0, 1.0, 0.0, *[math.nan] * QUANTILES]
+    tables = torch.tensor([areas.get(name, unknown) for name in TASKS], device=like.device)
+    return tables[task][:, :, None, None, None]
 
 
 def _where_met(of: Callable[[float], torch.Tensor], options: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,7 @@ import torch
 from headscarp.core.band import Band
 from headscarp.core.errors import RecipeError
 from headscarp.core.scenarios import TASKS, task_code
-from headscarp.nets.areas import REACH, Areas, asked_share, known_areas, meeting
+from headscarp.nets.areas import REACH, Areas, asked_share, known_areas, meeting, strengths
 from headscarp.nets.batch import Batch
 from headscarp.nets.draws import normal_draws, smooth_draws, smooth_fresh
 from headscarp.nets.extents import Extents
@@ -24,7 +24,7 @@ from headscarp.nets.told import OF_TASK
 from headscarp.nets.turns import checked_turns
 
 MOST_STEPS = 100
-_CELL_PX, _PLACE_PX = 16, 64
+_CELL_PX, _PLACE_PX, _SHARE_PX = 16, 64, 256
 _EXTENTS_WEIGHT = 0.3
 _WAVES = 4
 _TIMES = 8
@@ -53,6 +53,7 @@ class Flow(Guesses):
     at a time; as planes of their own extents are told at each pixel, and planes follow them, though loosely. Where
     there are `areas` of a task each future is **asked for a share** of the ground (`nets.areas`): the extent of what is
     done is that from the first step on, and at every third step, the last one too, planes are moved until they meet it.
+    At the end all bands of a future change more or less strongly than was said, by chance smooth over 256 pixels too.
     """
 
     schedule = Schedule(
@@ -60,8 +61,7 @@ class Flow(Guesses):
         sampling="uniform",
     )  # fmt: skip
     by_chance = True
-    chances = 2
-    shrinks = True
+    chances = ("planes", "extents")
     told_more = 2 * _WAVES
 
     def __init__(
@@ -90,8 +90,8 @@ class Flow(Guesses):
         """steps: from noise to a future, 1 to 100. spread: by task, what the noise of the planes and that of the
         extents is multiplied by where futures are drawn, see `FutureNet.spread_of`. shrink: by task, how far extents
         follow all training places instead of what is seen of this one, 0 to 1, see `Extents.usual`. areas: by task,
-        how large a share is asked for, see `nets.areas`; it is chosen after training. turns: see `Guesses`. future:
-        which of the many, 0 and up. Others: see `FutureNet`."""
+        how large a share is asked for and how far strengths go apart, see `nets.areas`. These three are chosen after
+        training. turns: see `Guesses`. future: which of the many, 0 and up. Others: see `FutureNet`."""
         super().__init__(
             bands,
             resolution_m=resolution_m,
@@ -132,7 +132,7 @@ class Flow(Guesses):
 
     def share_chance(self, batch: Batch, number: int) -> torch.Tensor:
         """(B, 1, H, W) from N(0, 1), smooth and belonging to places: how large a share this future is asked for."""
-        return smooth_draws(batch, 1, seed=number * _STREAM + 3, cell_px=_PLACE_PX)
+        return smooth_draws(batch, 1, seed=number * _STREAM + 3, cell_px=_SHARE_PX)
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
         """{"planes", "extents", "change", "done"}: mean square of what the U-Net misses the planes by, and the extents,
@@ -229,7 +229,8 @@ class Flow(Guesses):
                 x += ahead(before, now, then) * (said - last)
             last = said
         planes = x[:, : len(self.change) + 1]
-        return torch.nn.functional.pad(planes, [cut] * 4, value=-1.0) if cut else planes
+        planes = torch.nn.functional.pad(planes, [cut] * 4, value=-1.0) if cut else planes
+        return self._stronger(batch, planes, number) if self.areas else planes
 
     def _step(self, certain: torch.Tensor, told: torch.Tensor, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         angle = t.sqrt()[:, None] * math.pi * torch.arange(1, _WAVES + 1, device=t.device) / 2
@@ -249,9 +250,13 @@ class Flow(Guesses):
     def _asked(self, batch: Batch, certain: torch.Tensor, number: int) -> torch.Tensor:
         """(B, 2, H, W) the share of the ground that this future is asked for, and the extent that says so."""
         task = self.tasks_of(batch)
-        chance = self.share_chance(batch, number) * self.spread_of(batch)[:, 1, None, None, None]
-        share = asked_share(self.areas, task, (certain[:, -1:] + 1) / 2, chance)
+        share = asked_share(self.areas, task, (certain[:, -1:] + 1) / 2, self.share_chance(batch, number))
         return torch.cat([share, self.extents.of_plane(2 * share - 1, task)], dim=1)
+
+    def _stronger(self, batch: Batch, planes: torch.Tensor, number: int) -> torch.Tensor:
+        """The planes, with bands that change more or less than was said, all alike."""
+        chance = smooth_draws(batch, 1, seed=number * _STREAM + 4, cell_px=_SHARE_PX)
+        return torch.cat([planes[:, :-1] * strengths(self.areas, self.tasks_of(batch), chance), planes[:, -1:]], dim=1)
 
     def _context(self, left: int) -> int:
         """Pixels on each side that so many steps look at."""

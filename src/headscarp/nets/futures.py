@@ -45,11 +45,8 @@ class FutureNet(Net):
     makes_pictures = True
     by_chance: ClassVar[bool] = False
     """Whether there is more than one future."""
-    chances: ClassVar[int] = 1
-    """How many kinds of chance a future begins with; each is made wider by a factor of its own."""
-    shrinks: ClassVar[bool] = False
-    """Whether what it says of a place can be drawn towards all training places: `shrink`, by task a share of 0 to 1."""
-    shrink: Mapping[str, float]
+    chances: ClassVar[tuple[str, ...]] = ("z",)
+    """The kinds of chance that a future begins with; each is made wider by a factor of its own."""
     future: int = 0
     seen: torch.Tensor
 
@@ -77,7 +74,7 @@ class FutureNet(Net):
         such. change: bands that change; None: reflectance. around: continuous bands of which is also read how they
         stand among those around, see `StandsAround`. relief: whether how the ground lies is, see `Relief`. task,
         numbers: what is done where a batch does not say, and after_days, day_of_year, latitude; None: unknown. spread:
-        by task, `chances` factors, see `spread_of`. Raises RecipeError, StackError."""
+        by task, a factor for each of `chances`, see `spread_of`. Raises RecipeError, StackError."""
         super().__init__(bands, resolution_m=resolution_m, statistics=statistics)
         for name, value, most in (("base", base, 1024), ("levels", levels, 6)):
             if not 1 <= value <= most:
@@ -93,7 +90,7 @@ class FutureNet(Net):
             )
         self.slots = int(frames)
         self.past = Past(self.bands, statistics, needed=self.change) if self.slots else None
-        self.spread = _known_spread(spread or {}, self.chances)
+        self.spread = _known_spread(spread or {}, len(self.chances))
         self.base, self.levels, self.task, self.numbers = int(base), int(levels), task, dict(numbers)
         self.at = [[band.name for band in self.bands].index(name) for name in self.change]
         self.scaled_at = [named.index(name) for name in self.change]
@@ -248,7 +245,7 @@ class FutureNet(Net):
         """(B, chances) how many times as wide as in training chance is where futures are drawn, by the task of each
         tile; 1 where nothing was said. It is chosen after training, on places of the validation part: see
         `train.spread`."""
-        same = [1.0] * self.chances
+        same = [1.0] * len(self.chances)
         factors = torch.tensor([self.spread.get(task, same) for task in TASKS], device=batch.x.device)
         return factors[self.tasks_of(batch)]
 

@@ -44,7 +44,7 @@ def fitted_areas(
 
 def table(usual: Floats, came: Sequence[Floats], likely: Floats, wide: float) -> list[float]:
     """One table. usual: angles of training places. came: for each held-out place, those of its futures. likely: angles
-    of what was guessed of these. wide: how much wider chance is drawn.
+    of what was guessed of these. wide: how much wider chance is drawn. Strengths are as they were learned.
 
     A straight line through the held-out places says how far angles follow the guess, never against it, and how much
     narrower what is left is than all training places. As far as the line explains nothing, their mean is trusted more.
@@ -57,7 +57,7 @@ def table(usual: Floats, came: Sequence[Floats], likely: Floats, wide: float) ->
     narrow = min(1.0, float(left.std() / usual.std()))
     middle = narrow**2 * usual.mean() + (1 - narrow**2) * mean
     quantiles = np.quantile(usual, np.linspace(0, 1, QUANTILES)) - usual.mean()
-    return [rise, wide, *(middle - rise * likely.mean() + narrow * quantiles).tolist()]
+    return [rise, wide, 0.0, *(middle - rise * likely.mean() + narrow * quantiles).tolist()]
 
 
 def _guessed(net: Flow, judge: SuiteJudge, held: Sequence[Case], bands: Sequence[Band]) -> tuple[Floats, float]:

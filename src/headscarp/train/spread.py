@@ -8,6 +8,7 @@ Refuses nets without chance.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -19,6 +20,7 @@ from headscarp.core.progress import log
 from headscarp.core.stack import with_label
 from headscarp.evaluation.suites import case_values
 from headscarp.nets import NETS, net_from_bundle
+from headscarp.nets.areas import Areas, with_chance
 from headscarp.nets.flow import Flow
 from headscarp.nets.futures import FutureNet
 from headscarp.tiles.fits import check_fits
@@ -28,12 +30,26 @@ from headscarp.train.cases import Case
 from headscarp.train.suiterows import CERTAIN
 from headscarp.train.suites import VALIDATION_SAMPLES, SuiteJudge, judged_futures, scenarios_of
 
+
+class Dial(NamedTuple):
+    """A number of how futures are drawn. options: what is tried, of which the first leaves futures as they were learned
+    and each next one is asked under tasks alone that took the one before it. asked: whether it is of tasks that are
+    asked for a share of the ground, of the others, or (None) of all."""
+
+    name: str
+    options: tuple[float, ...]
+    asked: bool | None = None
+
+
 FACTORS = (1.0, 1.4, 2.0, 2.8)
-"""What is tried; the last one under tasks alone that took the one before it. 1 leaves futures as they were learned."""
-NEAR = (1.0, 1.2, 1.4)
-"""The same of how far a task goes, where the share of the ground that it changes was fitted before."""
-SHARES = (0.0, 0.5, 1.0)
-"""What is tried of `shrink`, where a net has that."""
+OF_FLOW = (
+    Dial("shrink", (0.0, 0.5, 1.0)),
+    Dial("strength", (0.0, 0.2, 0.4, 0.6), asked=True),
+    Dial("share", (1.0, 1.2, 1.4), asked=True),
+    Dial("extents", FACTORS, asked=False),
+    Dial("planes", FACTORS, asked=False),
+)
+"""In the order in which they are chosen: see `Flow.shrink`, `nets.areas` and `FutureNet.spread_of`."""
 TURNS = 8
 """Flips and turns that how likely each pixel is changed is a mean over."""
 AIM = 0.8
@@ -41,11 +57,10 @@ _AS_GOOD = 0.02  # how much worse the scores may be for intervals that hold more
 _MOST_PLACES = 42
 _SCORES, _COVERAGES = ("crps_area", "crps_ndvi"), ("coverage_80_area", "coverage_80_ndvi")
 _LEAST = 1e-4
+_CHOSEN = ("spread", "shrink", "areas")
 
-Spread = dict[str, list[float]]
-Shrink = dict[str, float]
-Drawn = tuple[float, ...]
-"""Factors of the kinds of chance, and last the share of `shrink`."""
+How = dict[str, float]
+"""How the futures of a task are drawn, by the names of dials."""
 
 
 def with_spread(bundle: Bundle | str | Path, stack: xr.Dataset | str | Path) -> Bundle:
@@ -61,7 +76,8 @@ def with_spread(bundle: Bundle | str | Path, stack: xr.Dataset | str | Path) -> 
             f"the bundle holds the net {bundle.net!r}, which draws no futures by chance; take flow or cgan"
         )
     stack = scenes_for(bundle, stack)
-    net = net_from_bundle(bundle)
+    learned = {name: value for name, value in bundle.arguments.items() if name not in _CHOSEN}
+    net = net_from_bundle(replace(bundle, arguments=learned))
     assert isinstance(net, FutureNet)
     return spread_bundle(bundle, net, stack, split_from_json(bundle.split))
 
@@ -75,50 +91,41 @@ def scenes_for(bundle: Bundle, stack: xr.Dataset | str | Path) -> xr.Dataset:
 
 def spread_bundle(bundle: Bundle, net: FutureNet, stack: xr.Dataset, split: Split) -> Bundle:
     """The same of a bundle and its net in hand. The net draws as wide as was chosen from then on."""
-    net.spread, net.shrink = {}, {}
+    net.spread = {}
     if isinstance(net, Flow):
-        net.turns = TURNS
+        net.shrink, net.turns = {}, TURNS
         judge = SuiteJudge(stack, net, 0)
         training, held = judge.cases(split, "train"), judge.cases(split, "validation")
         net.keep_areas(fitted_areas(net, judge, training, held, bundle.bands))
-    net.spread, shrink = chosen_spread(net, stack, split, bundle.bands)
-    if net.shrinks:
-        net.shrink = shrink
+    choose_spread(net, stack, split, bundle.bands)
     return judged_futures(replace(bundle, arguments=net.arguments()), net, stack, split)
 
 
-def chosen_spread(net: FutureNet, stack: xr.Dataset, split: Split, bands: Sequence[Band]) -> tuple[Spread, Shrink]:
-    """By task, a factor for each kind of chance of a net, see `FutureNet.spread_of`; and how far it follows all
-    training places, see `FutureNet.shrink`. Tasks that keep what was learned are left out.
-
-    First how far it follows all, then kinds of chance from the last one, which for `flow` says how far a task goes; all
-    tasks at once, each by its own scores on at most 42 places of the validation part.
-    """
+def choose_spread(net: FutureNet, stack: xr.Dataset, split: Split, bands: Sequence[Band]) -> None:
+    """Turns the dials of a net, those of `flow` or all kinds of chance, one after the other; all tasks at once, each by
+    its own scores on at most 42 places of the validation part. The net draws as was chosen from then on."""
     trials = _Trials(net, stack, split, bands)
-    now = dict.fromkeys(trials.cases, (*[1.0] * net.chances, 0.0))
-    dials = [(net.chances, SHARES)] if net.shrinks else []
-    of_kind = {0: FACTORS, 1: NEAR if isinstance(net, Flow) and net.areas else FACTORS}
-    for at, options in (*dials, *((kind, of_kind[kind]) for kind in reversed(range(net.chances)))):
-        tried: dict[str, dict[float, Mapping[str, float]]] = {task: {} for task in now}
-        for option in options:
-            last = options is FACTORS and option == FACTORS[-1]
-            asked = [task for task, of in tried.items() if not last or best_factor(of) == FACTORS[-2]]
-            for task, scores in trials.of({task: _turned(now[task], at, option) for task in asked}).items():
+    dials = OF_FLOW if isinstance(net, Flow) else [Dial(kind, FACTORS) for kind in net.chances]
+    now: dict[str, How] = {task: {dial.name: dial.options[0] for dial in dials} for task in trials.cases}
+    for name, options, asked in dials:
+        of = [task for task in now if asked is None or asked == (task in trials.areas)]
+        tried: dict[str, dict[float, Mapping[str, float]]] = {task: {} for task in of}
+        for at, option in enumerate(options):
+            still = [task for task in of if at < 2 or best_factor(tried[task]) == options[at - 1]]
+            for task, scores in trials.of({task: {**now[task], name: option} for task in still}).items():
                 tried[task][option] = scores
-        now = {task: _turned(was, at, best_factor(tried[task])) for task, was in now.items()}
-    spread = {task: list(of[:-1]) for task, of in now.items() if set(of[:-1]) != {1.0}}
-    shrink = {task: of[-1] for task, of in now.items() if of[-1]}
-    for title, chosen in (("spread", spread), ("shrink", {task: [share] for task, share in shrink.items()})):
-        if title == "spread" or net.shrinks:
-            said = ", ".join(f"{task} {' '.join(f'{f:g}' for f in of)}" for task, of in chosen.items())
-            log.info("%s: %s", title, said or "as learned")
-    return spread, shrink
+        now |= {task: {**now[task], name: best_factor(tried[task])} for task in of}
+    trials.draw(now)
+    learned = {dial.name: dial.options[0] for dial in dials}
+    for task, how in now.items():
+        told = ", ".join(f"{name} {value:g}" for name, value in how.items() if value != learned[name])
+        log.info("futures of %s: %s", task, told or "as learned")
 
 
 def best_factor(scores: Mapping[float, Mapping[str, float]]) -> float:
     """Of factors whose CRPS of the changed area and of NDVI, each over that of the first one, are as good as the best
-    on their mean, or within two hundredths of it, the one of whose two 80 % intervals the worse one holds nearest to
-    80 %; of equals the first."""
+    on their mean, or within two hundredths of it, the one whose two 80 % intervals hold nearest to 80 %, by the root of
+    the mean square; of equals the first."""
     plain = next(iter(scores.values()))
     worth = {f: np.mean([(of[s] + _LEAST) / (plain[s] + _LEAST) for s in _SCORES]) for f, of in scores.items()}
     least = min(worth.values())
@@ -127,41 +134,46 @@ def best_factor(scores: Mapping[float, Mapping[str, float]]) -> float:
 
 
 class _Trials:
-    """Scores of futures under each task by how they were drawn: factors of each kind of chance, then the share that
-    follows all places. What was drawn already is not drawn again."""
+    """Scores of futures under each task by how they were drawn. What was drawn already is not drawn again. areas: the
+    shares that are asked for, as they were fitted."""
 
     def __init__(self, net: FutureNet, stack: xr.Dataset, split: Split, bands: Sequence[Band]) -> None:
         self.net, self.bands, self.judge = net, bands, SuiteJudge(stack, net, 0)
+        self.areas: Areas = net.areas if isinstance(net, Flow) else {}
         cases = [c for c in self.judge.cases(split, "validation") if c.task not in CERTAIN]
         self.cases = {
             task: _some_places([c for c in cases if c.task == task]) for task in dict.fromkeys(c.task for c in cases)
         }
-        self.found: dict[tuple[str, Drawn], Mapping[str, float]] = {}
+        self.found: dict[tuple[str, tuple[float, ...]], Mapping[str, float]] = {}
 
-    def of(self, drawn: Mapping[str, Drawn]) -> dict[str, Mapping[str, float]]:
+    def draw(self, how: Mapping[str, How]) -> None:
+        """Lets the net draw like that; other tasks as learned."""
+        wide = {task: [of[kind] for kind in self.net.chances] for task, of in how.items()}
+        self.net.spread = {task: factors for task, factors in wide.items() if set(factors) != {1.0}}
+        if isinstance(self.net, Flow):
+            self.net.shrink = {task: of["shrink"] for task, of in how.items() if of["shrink"]}
+            drawn = {task: (of["share"], of["strength"]) for task, of in how.items()}
+            self.net.keep_areas({t: with_chance(table, *drawn.get(t, (1.0, 0.0))) for t, table in self.areas.items()})
+
+    def of(self, how: Mapping[str, How]) -> dict[str, Mapping[str, float]]:
         """By task, the mean of each metric over its cases."""
-        new = {task: how for task, how in drawn.items() if (task, how) not in self.found}
-        self.net.spread = {task: list(how[:-1]) for task, how in new.items()}
-        if self.net.shrinks:
-            self.net.shrink = {task: how[-1] for task, how in new.items()}
+        key = {task: (task, tuple(of.values())) for task, of in how.items()}
+        new = [task for task in how if key[task] not in self.found]
         cases = [case for task in new for case in self.cases[task]]
         if cases:
+            self.draw({task: how[task] for task in new})
             name = f"spread {len(self.found) // len(self.cases) + 1}"
             suites = self.judge.of_net(cases, self.bands, samples=VALIDATION_SAMPLES, workers=2, name=name)
             values, _ = case_values(suites)
             tasks = np.array([case.task for case in cases])
-            for task, how in new.items():
+            for task in new:
                 means = {metric: float(values[metric][tasks == task].mean()) for metric in (*_SCORES, *_COVERAGES)}
-                self.found[task, how] = means
-        return {task: self.found[task, how] for task, how in drawn.items()}
-
-
-def _turned(how: Drawn, at: int, option: float) -> Drawn:
-    return (*how[:at], option, *how[at + 1 :])
+                self.found[key[task]] = means
+        return {task: self.found[key[task]] for task in how}
 
 
 def _off(scores: Mapping[str, float]) -> float:
-    return max(abs(scores[name] - AIM) for name in _COVERAGES)
+    return float(np.sqrt(np.mean([(scores[name] - AIM) ** 2 for name in _COVERAGES])))
 
 
 def _some_places(cases: Sequence[Case]) -> list[Case]:
