@@ -21,6 +21,7 @@ from headscarp.train.cases import Case
 from headscarp.train.suites import SuiteJudge
 
 _FEWEST, _LEAST = 9, 1e-3
+_LINE = 2  # numbers that are learned from held-out places
 _BATCH, _DRAWS = 16, 16
 
 Floats = NDArray[np.float64]
@@ -47,14 +48,16 @@ def table(usual: Floats, came: Sequence[Floats], likely: Floats, wide: float) ->
     of what was guessed of these. wide: how much wider chance is drawn. Strengths are as they were learned.
 
     A straight line through the held-out places says how far angles follow the guess, never against it, and how much
-    narrower what is left is than all training places. As far as the line explains nothing, their mean is trusted more.
+    narrower what is left is than all training places, as it would be of places that the line was not laid through. As
+    far as the line explains nothing, their mean is trusted more.
     """
     mean, x = float(np.mean([of.mean() for of in came])), likely - likely.mean()
     rise = max(
         0.0, float(np.mean([(of - mean).mean() * by for of, by in zip(came, x, strict=True)]) / max(x.var(), 1e-9))
     )
     left = np.concatenate([of - mean - rise * by for of, by in zip(came, x, strict=True)])
-    narrow = min(1.0, float(left.std() / usual.std()))
+    places = len(came)
+    narrow = min(1.0, float(left.std() / usual.std() * np.sqrt((places + _LINE) / (places - _LINE))))
     middle = narrow**2 * usual.mean() + (1 - narrow**2) * mean
     quantiles = np.quantile(usual, np.linspace(0, 1, QUANTILES)) - usual.mean()
     return [rise, wide, 0.0, *(middle - rise * likely.mean() + narrow * quantiles).tolist()]

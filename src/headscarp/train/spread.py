@@ -33,7 +33,7 @@ from headscarp.train.suites import VALIDATION_SAMPLES, SuiteJudge, judged_future
 
 class Dial(NamedTuple):
     """A number of how futures are drawn. options: what is tried, of which the first leaves futures as they were learned
-    and each next one is asked under tasks alone that took the one before it. asked: whether it is of tasks that are
+    and the last is asked under tasks alone that took the one before it. asked: whether it is of tasks that are
     asked for a share of the ground, of the others, or (None) of all."""
 
     name: str
@@ -111,7 +111,8 @@ def choose_spread(net: FutureNet, stack: xr.Dataset, split: Split, bands: Sequen
         of = [task for task in now if asked is None or asked == (task in trials.areas)]
         tried: dict[str, dict[float, Mapping[str, float]]] = {task: {} for task in of}
         for at, option in enumerate(options):
-            still = [task for task in of if at < 2 or best_factor(tried[task]) == options[at - 1]]
+            last = option == options[-1]
+            still = [task for task in of if not last or best_factor(tried[task]) == options[at - 1]]
             for task, scores in trials.of({task: {**now[task], name: option} for task in still}).items():
                 tried[task][option] = scores
         now |= {task: {**now[task], name: best_factor(tried[task])} for task in of}
