@@ -163,9 +163,8 @@ def test_shares_are_fitted_to_training_and_validation_places_and_to_no_others(tr
     test = np.flatnonzero(scenes["part"].to_numpy() == "test")
     poisoned["changed"][test] = 1
     assert with_spread(bundle, poisoned).arguments == made.arguments
-    before = replace(
-        made, arguments={**made.arguments, "areas": {"mining": [0.5] * (2 + QUANTILES)}}
-    )  # no strength yet
+    told = {**made.arguments, "areas": {"mining": [0.5] * (2 + QUANTILES)}}  # from before strengths
+    before = replace(made, arguments=told)
     assert with_spread(before, scenes).arguments == made.arguments
     net = net_from_bundle(made)
     assert net.arguments() == made.arguments

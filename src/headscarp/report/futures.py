@@ -17,7 +17,8 @@ from headscarp.core.scenarios import GENERATED
 from headscarp.prediction.before import newest_picture
 from headscarp.prediction.together import MASK
 from headscarp.report.figures import save_figure
-from headscarp.train.suites import Example, SuitesEvaluation
+from headscarp.train.suitejudge import Example
+from headscarp.train.suites import SuitesEvaluation
 
 _DRAWN_PX = 256
 _COLUMNS = 6

@@ -18,7 +18,7 @@ from headscarp.tiles.reader import TileReader
 from headscarp.tiles.sampling import batches
 from headscarp.tiles.tiling import whole_tile
 from headscarp.train.cases import Case
-from headscarp.train.suites import SuiteJudge
+from headscarp.train.suitejudge import SuiteJudge
 
 _FEWEST, _LEAST = 9, 1e-3
 _LINE = 2  # numbers that are learned from held-out places

@@ -27,8 +27,8 @@ from headscarp.tiles.sampling import batches
 from headscarp.tiles.splits import split_from_json
 from headscarp.tiles.tiling import whole_tile
 from headscarp.train.spread import scenes_for
+from headscarp.train.suitejudge import SuiteJudge
 from headscarp.train.suiteopponents import COPY
-from headscarp.train.suites import SuiteJudge
 
 FORECAST = "forecast"
 """The net argument that names the bundle."""

@@ -27,8 +27,9 @@ from headscarp.tiles.fits import check_fits
 from headscarp.tiles.splits import Split, split_from_json
 from headscarp.train.areas import fitted_areas
 from headscarp.train.cases import Case
+from headscarp.train.suitejudge import SuiteJudge
 from headscarp.train.suiterows import CERTAIN
-from headscarp.train.suites import VALIDATION_SAMPLES, SuiteJudge, judged_futures, scenarios_of
+from headscarp.train.suites import VALIDATION_SAMPLES, judged_futures, scenarios_of
 
 
 class Dial(NamedTuple):

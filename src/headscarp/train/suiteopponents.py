@@ -5,7 +5,6 @@ Refuses places to judge that a bundle may have learned from.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -16,9 +15,7 @@ from headscarp.core.errors import StackError
 from headscarp.evaluation.suites import Suite, Suites
 from headscarp.tiles.scenes import picture_before
 from headscarp.train.cases import Case
-
-if TYPE_CHECKING:
-    from headscarp.train.suites import SuiteJudge
+from headscarp.train.suitejudge import SuiteJudge
 
 COPY, NEAREST, LAW = "copy_the_input", "nearest_pair", "law"
 
@@ -26,7 +23,7 @@ Floats = NDArray[np.float64]
 
 
 def opponents_of(
-    judge: "SuiteJudge", cases: Sequence[Case], theirs: "SuiteJudge", training: Sequence[Case]
+    judge: SuiteJudge, cases: Sequence[Case], theirs: SuiteJudge, training: Sequence[Case]
 ) -> dict[str, Suites]:
     """Their suites by name. theirs, training: who reads the training places, and these."""
     found: dict[str, Suites] = {COPY: [], NEAREST: []}
@@ -71,14 +68,14 @@ def _positions(stack: xr.Dataset) -> set[tuple[float, ...]]:
     return set(zip(*degrees, strict=True))
 
 
-def _others(judge: "SuiteJudge", case: Case) -> list[tuple[Suite, Suite]]:
+def _others(judge: SuiteJudge, case: Case) -> list[tuple[Suite, Suite]]:
     came = [judge.came(s) for s in case.samples]
     all_ = np.concatenate([one.pictures for one in came])
     first = case.samples[0]
     return [(judge.suite(np.delete(all_, i, axis=0), first), one) for i, one in enumerate(came)]
 
 
-def _look(judge: "SuiteJudge", case: Case) -> Floats:
+def _look(judge: SuiteJudge, case: Case) -> Floats:
     """Mean and spread of what can be seen of a place before."""
     names = [name for name in (*REFLECTANCE, "slope") if name in judge.stack]
     planes = picture_before(judge.stack, names, case.samples[0])
