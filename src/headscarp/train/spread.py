@@ -1,7 +1,7 @@
 """How wide chance is where futures are drawn, chosen after training on places of the validation part.
 
 A net that was trained for a short time or on few places draws futures that are too alike, and on the places that it
-learned from nobody sees that. Noise that is wider, by a factor of its own for each task, makes up for some of it.
+learned from nobody sees that. Noise of another width, by a factor of its own for each task, makes up for some of it.
 Refuses nets without chance.
 """
 
@@ -42,7 +42,7 @@ class Dial(NamedTuple):
     asked: bool | None = None
 
 
-FACTORS = (1.0, 1.4, 2.0, 2.8)
+FACTORS = (1.0, 0.7, 0.85, 1.4, 2.0, 2.8)
 OF_FLOW = (
     Dial("shrink", (0.0, 0.5, 1.0)),
     Dial("strength", (0.0, 0.2, 0.4, 0.6), asked=True),
