@@ -27,8 +27,9 @@ def draw_burials(evaluation: BurialsEvaluation, out: str | Path) -> Path:
     axes = lower.subplots(1, panels)
     shown = [("came: mean of futures", example.came.mean(axis=0)), *example.maps.items()]
     for each, (title, pixels) in zip(axes, shown, strict=True):
-        each.imshow(pixels, vmin=0.0, vmax=1.0, cmap="magma")
+        drawn = each.imshow(pixels, vmin=0.0, vmax=1.0, cmap="magma")
         each.set_title(title.replace("_", " "), fontsize=6)
         each.axis("off")
+    lower.colorbar(drawn, ax=list(axes), ticks=[0.0, 0.5, 1.0], shrink=0.8, label="probability")
     upper.suptitle("SIMULATED places of the test part", fontsize=9)
     return save_figure(figure, out)
