@@ -92,9 +92,8 @@ def scenes_for(bundle: Bundle, stack: xr.Dataset | str | Path) -> xr.Dataset:
 
 def spread_bundle(bundle: Bundle, net: FutureNet, stack: xr.Dataset, split: Split) -> Bundle:
     """The same of a bundle and its net in hand. The net draws as wide as was chosen from then on."""
-    net.spread = {}
     if isinstance(net, Flow):
-        net.shrink, net.turns = {}, TURNS
+        net.turns = TURNS
         judge = SuiteJudge(stack, net, 0)
         training, held = judge.cases(split, "train"), judge.cases(split, "validation")
         net.keep_areas(fitted_areas(net, judge, training, held, bundle.bands))
@@ -107,7 +106,8 @@ def choose_spread(net: FutureNet, stack: xr.Dataset, split: Split, bands: Sequen
     its own scores on at most 42 places of the validation part. The net draws as was chosen from then on."""
     trials = _Trials(net, stack, split, bands)
     dials = OF_FLOW if isinstance(net, Flow) else [Dial(kind, FACTORS) for kind in net.chances]
-    now: dict[str, How] = {task: {dial.name: dial.options[0] for dial in dials} for task in trials.cases}
+    learned: How = {dial.name: dial.options[0] for dial in dials}
+    now = dict.fromkeys(trials.cases, learned)
     for name, options, asked in dials:
         of = [task for task in now if asked is None or asked == (task in trials.areas)]
         tried: dict[str, dict[float, Mapping[str, float]]] = {task: {} for task in of}
@@ -118,7 +118,6 @@ def choose_spread(net: FutureNet, stack: xr.Dataset, split: Split, bands: Sequen
                 tried[task][option] = scores
         now |= {task: {**now[task], name: best_factor(tried[task])} for task in of}
     trials.draw(now)
-    learned = {dial.name: dial.options[0] for dial in dials}
     for task, how in now.items():
         told = ", ".join(f"{name} {value:g}" for name, value in how.items() if value != learned[name])
         log.info("futures of %s: %s", task, told or "as learned")
@@ -154,8 +153,10 @@ class _Trials:
         self.net.spread = {task: factors for task, factors in wide.items() if set(factors) != {1.0}}
         if isinstance(self.net, Flow):
             self.net.shrink = {task: of["shrink"] for task, of in how.items() if of["shrink"]}
-            drawn = {task: (of["share"], of["strength"]) for task, of in how.items()}
-            self.net.keep_areas({t: with_chance(table, *drawn.get(t, (1.0, 0.0))) for t, table in self.areas.items()})
+            tabled = {task: of for task, of in how.items() if task in self.areas}
+            self.net.keep_areas(
+                {task: with_chance(self.areas[task], of["share"], of["strength"]) for task, of in tabled.items()}
+            )
 
     def of(self, how: Mapping[str, How]) -> dict[str, Mapping[str, float]]:
         """By task, the mean of each metric over its cases."""
